@@ -1,0 +1,263 @@
+"""Draw the demo set: pictures of five kinds of flowers, for a machine that cannot fetch the photos.
+
+    python demo_flowers.py FOLDER        # FOLDER/daisy/daisy_000.jpg ...
+
+Colour alone does not tell the classes apart: daisies, roses and tulips are all drawn in pink, two of them
+in white and two in red, and sunflowers and dandelions in the same yellows. A net has to learn shapes: how many
+petals, how wide they are, how large the centre is, and whether the flower is a disc, a whorl or a cup.
+"""
+
+import argparse
+import math
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
+
+Color = tuple[int, int, int]
+Point = tuple[float, float]
+
+WHITE, CREAM, YELLOW, GOLD = (244, 243, 238), (248, 232, 180), (250, 210, 30), (240, 165, 15)
+PINK, RED, PURPLE, BROWN, GREEN = (232, 110, 160), (196, 24, 44), (128, 52, 150), (82, 48, 22), (70, 118, 44)
+GARDENS = (GREEN, (44, 78, 34), (120, 148, 90), (150, 180, 214), (96, 82, 62), (30, 34, 28), (190, 190, 180))
+
+
+def vary(rng: random.Random, color: Color, amount: int = 22) -> Color:
+    """A colour near `color`: lighter or darker as a whole, and a little in each channel."""
+    light = rng.randint(-amount, amount)
+    red, green, blue = (min(255, max(0, c + light + rng.randint(-8, 8))) for c in color)
+    return red, green, blue
+
+
+def shade(color: Color, factor: float) -> Color:
+    """`color` made darker (factor below 1) or lighter (above 1)."""
+    red, green, blue = (min(255, int(c * factor)) for c in color)
+    return red, green, blue
+
+
+class Flower:
+    """One flower's place on the picture: centre, radius in pixels, turn, and tilt away from the viewer."""
+
+    def __init__(self, draw: ImageDraw.ImageDraw, rng: random.Random, center: Point, radius: float):
+        self.draw = draw
+        self.rng = rng
+        self.center = center
+        self.radius = radius
+        self.turn = rng.uniform(0, 2 * math.pi)
+        self.tilt = rng.uniform(0.65, 1.0)
+
+    def at(self, distance: float, angle: float) -> Point:
+        """The pixel at `distance` radii from the centre, in direction `angle`."""
+        x = distance * self.radius * math.cos(angle + self.turn)
+        y = distance * self.radius * math.sin(angle + self.turn) * self.tilt
+        return self.center[0] + x, self.center[1] + y
+
+    def petal(self, angle: float, start: float, end: float, width: float, color: Color, pointed: bool = False) -> None:
+        """One petal from `start` to `end` (in radii); `width` is its half-angle at the widest place."""
+        outline = []
+        for step in range(7):
+            share = step / 6
+            # a round petal is widest towards its tip, a pointed one in its middle
+            bulge = math.sin(math.pi * share) if pointed else math.sin(math.pi * share**1.6) ** 0.7
+            outline.append((start + (end - start) * share, width * bulge))
+        points = [self.at(distance, angle + half) for distance, half in outline]
+        points += [self.at(distance, angle - half) for distance, half in reversed(outline)]
+        self.draw.polygon(points, fill=color)
+
+    def ring(self, count: int, start: float, end: float, width: float, color: Color, pointed: bool = False) -> None:
+        """`count` petals around the centre, each a little different in place, length and colour."""
+        offset = self.rng.uniform(0, 2 * math.pi)
+        for i in range(count):
+            angle = offset + 2 * math.pi * (i + self.rng.uniform(-0.2, 0.2)) / count
+            reach = end * self.rng.uniform(0.88, 1.05)
+            self.petal(angle, start, reach, width, vary(self.rng, color, 16), pointed)
+
+    def disc(self, radius: float, color: Color, dots: int, dot_color: Color) -> None:
+        """The centre of a flower: a disc of `radius` radii with `dots` specks on it."""
+        points = [self.at(radius, 2 * math.pi * i / 24) for i in range(24)]
+        self.draw.polygon(points, fill=color)
+        for _ in range(dots):
+            x, y = self.at(radius * math.sqrt(self.rng.random()), self.rng.uniform(0, 2 * math.pi))
+            size = max(1.0, 0.025 * self.radius)
+            self.draw.ellipse((x - size, y - size, x + size, y + size), fill=vary(self.rng, dot_color))
+
+
+def draw_daisy(flower: Flower) -> None:
+    """Few or many narrow round petals, gaps between them, a small yellow centre."""
+    rng = flower.rng
+    color = rng.choice([WHITE, WHITE, WHITE, WHITE, CREAM, PINK])
+    count = rng.randint(12, 22)
+    flower.ring(count, 0.15, 1.0, 2.2 / count, color)
+    flower.disc(rng.uniform(0.2, 0.3), vary(rng, rng.choice([YELLOW, GOLD])), 30, GOLD)
+
+
+def draw_dandelion(flower: Flower) -> None:
+    """A dense tuft of very many thin rays without a centre, or a ball of seeds."""
+    rng = flower.rng
+    if rng.random() < 0.15:
+        flower.tilt = 1.0
+        color = vary(rng, (214, 214, 208), 12)
+        for _ in range(rng.randint(90, 130)):
+            angle, reach = rng.uniform(0, 2 * math.pi), rng.uniform(0.5, 1.0)
+            x, y = flower.at(reach, angle)
+            flower.draw.line((*flower.center, x, y), fill=shade(color, 0.8), width=1)
+            size = max(1.0, 0.06 * flower.radius)
+            flower.draw.ellipse((x - size, y - size, x + size, y + size), outline=color)
+        flower.disc(0.12, vary(rng, BROWN), 10, GREEN)
+        return
+    color = rng.choice([YELLOW, YELLOW, GOLD])
+    for end in (1.0, 0.8, 0.6, 0.4, 0.22):
+        flower.ring(rng.randint(34, 46), 0.0, end, 0.045, shade(color, 0.78 + 0.25 * (1 - end)))
+
+
+def draw_rose(flower: Flower) -> None:
+    """A whorl: broad petals that overlap, each ring smaller and turned against the last."""
+    rng = flower.rng
+    color = vary(rng, rng.choice([RED, RED, RED, RED, PINK, WHITE]))
+    end, turn = 1.0, 0.0
+    while end > 0.12:
+        count = 5 if end > 0.5 else 3
+        for i in range(count):
+            angle = turn + 2 * math.pi * (i + rng.uniform(-0.12, 0.12)) / count
+            tone = shade(color, rng.uniform(0.82, 1.0) * (0.72 + 0.28 * end))
+            flower.petal(angle, 0.0, end * rng.uniform(0.9, 1.05), 0.72, tone)
+            rim = [flower.at(end * 0.93, angle + 0.11 * k) for k in range(-4, 5)]
+            flower.draw.line(rim, fill=shade(tone, 0.68), width=max(1, int(0.035 * flower.radius)))
+        end *= rng.uniform(0.7, 0.78)
+        turn += rng.uniform(0.5, 0.8)
+
+
+def draw_sunflower(flower: Flower) -> None:
+    """Two rings of pointed petals around a large centre, dark in most."""
+    rng = flower.rng
+    color = rng.choice([YELLOW, GOLD, GOLD, CREAM])
+    count = rng.randint(16, 24)
+    flower.ring(count, 0.3, 1.05, 3.4 / count, shade(color, 0.85), pointed=True)
+    flower.ring(count, 0.3, 0.95, 3.0 / count, color, pointed=True)
+    flower.disc(rng.uniform(0.4, 0.52), vary(rng, rng.choice([BROWN, BROWN, (120, 90, 30)])), 70, shade(BROWN, 0.6))
+
+
+def draw_tulip(flower: Flower) -> None:
+    """A cup seen from the side: three or five upright pointed petals, wide at the base."""
+    rng = flower.rng
+    flower.turn, flower.tilt = rng.uniform(-0.25, 0.25), 1.0
+    color = vary(rng, rng.choice([PURPLE, PURPLE, PURPLE, PINK, RED]))
+    width = rng.uniform(0.55, 0.75)
+
+    cos, sin = math.cos(flower.turn), math.sin(flower.turn)
+
+    def cup_petal(lean: float, tone: Color) -> None:
+        left, right = [], []  # from the base of the cup to the petal's tip, in radii
+        for step in range(9):
+            share = step / 8
+            half = width * 0.62 * math.sin(math.pi * share**0.75) ** 0.8
+            shift, y = lean * share**0.8, 0.8 - 1.75 * share
+            left.append((shift - half, y))
+            right.append((shift + half, y))
+        points = []
+        for x, y in left + right[::-1]:
+            turned = (x * cos - y * sin, x * sin + y * cos)
+            points.append((flower.center[0] + flower.radius * turned[0], flower.center[1] + flower.radius * turned[1]))
+        flower.draw.polygon(points, fill=tone, outline=shade(tone, 0.75))
+
+    spread = rng.uniform(0.35, 0.6)
+    for lean, factor in ((-0.5 * spread, 0.7), (0.5 * spread, 0.7), (-spread, 0.88), (spread, 0.82), (0.0, 1.0)):
+        cup_petal(lean, shade(color, factor))
+
+
+FLOWERS: dict[str, Callable[[Flower], None]] = {
+    "daisy": draw_daisy,
+    "dandelion": draw_dandelion,
+    "roses": draw_rose,
+    "sunflowers": draw_sunflower,
+    "tulips": draw_tulip,
+}
+
+
+def draw_background(rng: random.Random, size: tuple[int, int]) -> Image.Image:
+    """An out-of-focus garden: patches of leaves, earth, sky and other flowers, drawn small and enlarged."""
+    base = rng.choice(GARDENS)
+    small = Image.new("RGB", (max(4, size[0] // 12), max(4, size[1] // 12)), base)
+    draw = ImageDraw.Draw(small)
+    for _ in range(rng.randint(4, 14)):
+        color = vary(rng, rng.choice([base, base, base, GREEN, (60, 90, 40), (110, 96, 70), YELLOW, PINK, WHITE]), 34)
+        x, y, r = rng.uniform(0, small.width), rng.uniform(0, small.height), rng.uniform(1, small.width / 5)
+        draw.ellipse((x - r, y - r, x + r, y + r), fill=color)
+    return small.filter(ImageFilter.GaussianBlur(1.2)).resize(size, Image.Resampling.BICUBIC)
+
+
+def draw_picture(class_name: str, rng: random.Random) -> Image.Image:
+    """One picture of one to five flowers of a class, 240 to 500 pixels on its longer side."""
+    long_side, ratio = rng.randint(240, 500), rng.choice([1.0, 1.33, 1.33, 1.5, 1.5])
+    size = (long_side, round(long_side / ratio))
+    if rng.random() < 0.3:
+        size = (size[1], size[0])
+    picture = draw_background(rng, size)
+    draw = ImageDraw.Draw(picture)
+    short_side = min(size)
+
+    count = rng.choice([1, 1, 1, 1, 1, 1, 2, 3])
+    radii = sorted(short_side * rng.uniform(0.42, 0.62) / count**0.35 for _ in range(count))
+    for radius in radii:  # the largest last: it stands in front
+        center = (rng.uniform(0.35, 0.65) * size[0], rng.uniform(0.35, 0.6) * size[1])
+        stem_end = (center[0] + rng.uniform(-0.2, 0.2) * size[0], size[1] + 5)
+        stem_width = max(2, int(radius * rng.uniform(0.06, 0.14)))
+        draw.line((*center, *stem_end), fill=vary(rng, GREEN), width=stem_width)
+        for _ in range(rng.randint(0, 3)):  # leaves, whatever the flower
+            foot = (stem_end[0] + rng.uniform(-1, 1) * radius, stem_end[1])
+            tip = (foot[0] + rng.uniform(-1.2, 1.2) * radius, foot[1] - rng.uniform(0.6, 1.8) * radius)
+            middle = ((foot[0] + tip[0]) / 2, (foot[1] + tip[1]) / 2)
+            wide = rng.uniform(0.1, 0.25) * radius
+            leaf = [foot, (middle[0] - wide, middle[1]), tip, (middle[0] + wide, middle[1])]
+            draw.polygon(leaf, fill=vary(rng, GREEN, 30))
+        FLOWERS[class_name](Flower(draw, rng, center, radius))
+
+    picture = picture.filter(ImageFilter.GaussianBlur(rng.choice([0.6, 0.8, 1.0, 1.5])))
+    picture = ImageEnhance.Brightness(picture).enhance(rng.uniform(0.75, 1.2))
+    picture = ImageEnhance.Color(picture).enhance(rng.uniform(0.75, 1.2))
+    return ImageEnhance.Contrast(picture).enhance(rng.uniform(0.7, 1.15))
+
+
+def draw_demo_set(folder: Path, images_per_class: int = 200, seed: int = 0) -> None:
+    """Draw the whole set to `folder`, one subfolder a class. The folder appears when the set is complete.
+
+    Raises:
+        FileExistsError: `folder` is there already.
+        OSError: it cannot be written.
+    """
+    if folder.exists():
+        raise FileExistsError(f"{folder} is there already")
+    unfinished = folder.with_name(f"{folder.name}.tmp")
+    shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was killed
+    try:
+        for class_name in FLOWERS:
+            class_folder = unfinished / class_name
+            class_folder.mkdir(parents=True)
+            for i in range(images_per_class):
+                rng = random.Random(f"{seed} {class_name} {i}")  # a string gives the same stream on every machine
+                picture = draw_picture(class_name, rng)
+                picture.save(class_folder / f"{class_name}_{i:03d}.jpg", quality=rng.randint(75, 95))
+        unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="the folder to make; one subfolder a class")
+    parser.add_argument("--images-per-class", type=int, default=200, help="(default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="another seed draws other pictures (default: %(default)s)")
+    args = parser.parse_args()
+    if args.images_per_class < 1:
+        parser.error("--images-per-class must be 1 or more")
+    try:
+        draw_demo_set(args.folder, args.images_per_class, args.seed)
+    except OSError as error:
+        raise SystemExit(f"demo_flowers.py: {error}") from error
+    print(f"drew {args.images_per_class} pictures of each of {', '.join(FLOWERS)} in {args.folder}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""What the tests share: loading a lesson's modules, running its scripts as a user does, drawing small data sets."""
+
+import contextlib
+import importlib.util
+import io
+import os
+import random
+import runpy
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+LESSONS = sorted(path.name for path in ROOT.glob("Test[0-9]_*"))
+COLORS = {"blue": (40, 60, 200), "green": (40, 180, 60), "red": (200, 50, 40)}
+
+
+class Result(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+def load(folder: str, name: str) -> ModuleType:
+    """A lesson's module, under a name of its own: five folders have a model.py."""
+    unique = f"{folder}_{name}"
+    if unique not in sys.modules:
+        spec = importlib.util.spec_from_file_location(unique, ROOT / folder / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[unique] = module
+        spec.loader.exec_module(module)
+    return sys.modules[unique]
+
+
+def copy_lesson(folder: str, place: Path) -> Path:
+    """Copy one folder's scripts to `place`, with nothing beside them, and return the copy."""
+    copy = place / folder
+    copy.mkdir(parents=True)
+    for path in (ROOT / folder).glob("*.py"):
+        shutil.copy(path, copy)
+    return copy
+
+
+def run_here(script: Path, *options: object) -> Result:
+    """Run a script as __main__ in this process, which saves the seconds that importing torch takes."""
+    before = sys.argv, sys.path[:], dict(sys.modules)
+    for path in script.parent.glob("*.py"):
+        sys.modules.pop(path.stem, None)
+    sys.argv = [str(script), *map(str, options)]
+    sys.path.insert(0, str(script.parent))
+    out, err, status = io.StringIO(), io.StringIO(), 0
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                runpy.run_path(str(script), run_name="__main__")
+            except SystemExit as end:
+                status = end.code if isinstance(end.code, int) else int(end.code is not None)
+                if isinstance(end.code, str):
+                    print(end.code, file=sys.stderr)
+    finally:
+        sys.argv, sys.path[:] = before[:2]
+        for path in script.parent.glob("*.py"):
+            sys.modules.pop(path.stem, None)
+        sys.modules.update({name: module for name, module in before[2].items() if name not in sys.modules})
+    return Result(status, out.getvalue(), err.getvalue())
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """A user's environment, with no screen: figures are written, not shown."""
+    return {**os.environ, "MPLBACKEND": "agg", "PYTHONIOENCODING": "utf-8", **extra}
+
+
+def run_alone(script: Path, *options: object, cwd: Path | None = None, **extra: str) -> Result:
+    """Run a script in a process of its own, as `python script` does; `extra` are environment variables."""
+    command: Sequence[str] = [sys.executable, str(script), *map(str, options)]
+    done = subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, encoding="utf-8", env=environment(**extra), timeout=300
+    )
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+def draw_image(color: tuple[int, int, int], seed: int) -> Image.Image:
+    """A picture of blocks in shades of one colour, of another size for every seed."""
+    rng = random.Random(seed)
+    blocks = Image.new("RGB", (6, 5))
+    blocks.putdata([tuple(max(0, min(255, c + rng.randint(-40, 40))) for c in color) for _ in range(30)])
+    return blocks.resize((rng.randint(60, 120), rng.randint(60, 120)), Image.Resampling.NEAREST)
+
+
+def draw_data_set(root: Path, classes: Sequence[str] = ("blue", "red"), train: int = 4, val: int = 2) -> Path:
+    """root/train/<class>/*.jpg and root/val/<class>/*.jpg: classes that differ in colour."""
+    for part, count in (("train", train), ("val", val)):
+        for number, name in enumerate(classes):
+            folder = root / part / name
+            folder.mkdir(parents=True)
+            for i in range(count):
+                color = COLORS.get(name, list(COLORS.values())[number % len(COLORS)])
+                draw_image(color, seed=hash((part == "val", number, i))).save(folder / f"{name}_{i}.jpg")
+    return root
+
+
+@pytest.fixture(scope="session")
+def data_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of two classes, 8 + 4 images. Tests only read it."""
+    return draw_data_set(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(autouse=True)
+def no_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MPLBACKEND", "agg")

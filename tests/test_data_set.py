@@ -1,0 +1,276 @@
+"""data_set/: the split, the demo set, the archive."""
+
+import functools
+import http.server
+import io
+import shutil
+import sys
+import tarfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from conftest import ROOT, Result, draw_image, run_here
+from PIL import Image
+from torchvision.datasets.utils import calculate_md5
+
+SPLIT = ROOT / "data_set" / "split_data.py"
+
+
+def draw_photos(folder: Path, counts: dict[str, int]) -> Path:
+    for name, count in counts.items():
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            draw_image((200, 50, 40), seed=i).save(folder / name / f"{name}_{i:02d}.jpg")
+    return folder
+
+
+def names(folder: Path) -> dict[str, set[str]]:
+    return {sub.name: {path.name for path in sub.iterdir()} for sub in folder.iterdir() if sub.is_dir()}
+
+
+def split(data_path: Path, *options: object) -> Result:
+    return run_here(SPLIT, "--data-path", data_path, *options)
+
+
+def test_one_photo_in_ten_of_each_class_goes_to_val(tmp_path: Path) -> None:
+    photos = draw_photos(tmp_path / "flower_photos", {"daisy": 29, "roses": 10, "tulips": 3})
+    before = names(photos)
+    result = split(tmp_path)
+    assert result.status == 0, result.err
+    train, val = names(tmp_path / "train"), names(tmp_path / "val")
+    assert {name: len(files) for name, files in val.items()} == {"daisy": 2, "roses": 1, "tulips": 1}
+    for name, files in before.items():
+        assert train[name] | val[name] == files
+        assert not train[name] & val[name]
+    assert names(photos) == before
+    assert "38 images in" in result.out and "4 images in" in result.out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["flower_photos", "train", "val"]
+
+
+def test_the_split_is_the_same_everywhere(tmp_path: Path) -> None:
+    """The names that seed 0 chooses, and whatever the order in which the file system lists them."""
+    draw_photos(tmp_path / "a" / "flower_photos", {"daisy": 30})
+    (tmp_path / "b" / "flower_photos" / "daisy").mkdir(parents=True)
+    for path in sorted((tmp_path / "a" / "flower_photos" / "daisy").iterdir(), reverse=True):
+        shutil.copy(path, tmp_path / "b" / "flower_photos" / "daisy")
+    split(tmp_path / "a")
+    split(tmp_path / "b")
+    assert names(tmp_path / "a" / "val") == names(tmp_path / "b" / "val")
+    assert names(tmp_path / "a" / "val") == {"daisy": {"daisy_02.jpg", "daisy_13.jpg", "daisy_22.jpg"}}
+    split(tmp_path / "b", "--overwrite", "--seed", 1)
+    assert names(tmp_path / "b" / "val") != names(tmp_path / "a" / "val")
+
+
+def test_what_cannot_be_trained_on_stays_where_it_is(tmp_path: Path) -> None:
+    photos = draw_photos(tmp_path / "flower_photos", {"daisy": 4, "roses": 4})
+    (photos / "LICENSE.txt").write_text("CC-BY", encoding="utf-8")
+    (photos / ".ipynb_checkpoints").mkdir()
+    (photos / "daisy" / "Thumbs.db").write_bytes(b"\0" * 100)
+    (photos / "daisy" / "._daisy_00.jpg").write_bytes(b"\0" * 100)
+    whole = (photos / "daisy" / "daisy_00.jpg").read_bytes()
+    (photos / "daisy" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    before = names(photos / "daisy" / "..")
+    result = split(tmp_path)
+    assert result.status == 0, result.err
+    assert "cut.jpg" in result.out
+    taken = names(tmp_path / "train")["daisy"] | names(tmp_path / "val")["daisy"]
+    assert taken == {f"daisy_{i:02d}.jpg" for i in range(4)}
+    assert set(names(tmp_path / "train")) == {"daisy", "roses"}
+    assert names(photos / "daisy" / "..") == before
+
+
+def test_existing_folders_are_replaced_only_when_told_to(tmp_path: Path) -> None:
+    draw_photos(tmp_path / "flower_photos", {"daisy": 4})
+    (tmp_path / "val").mkdir()
+    (tmp_path / "val" / "mine.txt").write_text("keep", encoding="utf-8")
+    result = split(tmp_path)
+    assert result.status == 1
+    assert "--overwrite" in result.err and result.err.count("\n") == 1
+    assert not (tmp_path / "train").exists() and (tmp_path / "val" / "mine.txt").exists()
+    assert split(tmp_path, "--overwrite").status == 0
+    assert not (tmp_path / "val" / "mine.txt").exists() and len(list((tmp_path / "train" / "daisy").iterdir())) == 3
+
+
+def test_a_split_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw_photos(tmp_path / "flower_photos", {"daisy": 4})
+
+    def full_disk(source: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copy2", full_disk)
+    result = split(tmp_path)
+    assert result.status == 1 and "No space left" in result.err
+    assert [path.name for path in tmp_path.iterdir()] == ["flower_photos"]
+
+
+def test_own_photos_from_another_place(tmp_path: Path) -> None:
+    draw_photos(tmp_path / "cats", {"persian": 12, "siamese cat": 11})
+    result = split(tmp_path / "data", "--photos", tmp_path / "cats")
+    assert result.status == 0, result.err
+    assert len(names(tmp_path / "data" / "val")["siamese cat"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("photos", "expected"),
+    [
+        (None, ["--download", "--demo", "put photos there"]),
+        ({}, ["no photos"]),
+        ({"daisy": 0}, ["no photos"]),
+        ({"daisy": 5, "roses": 1}, ["roses", "at least 2"]),
+    ],
+)
+def test_too_few_photos_get_one_line(tmp_path: Path, photos: dict[str, int] | None, expected: list[str]) -> None:
+    if photos is not None:
+        (tmp_path / "flower_photos").mkdir()
+        draw_photos(tmp_path / "flower_photos", photos)
+    result = split(tmp_path)
+    assert result.status == 1 and result.err.count("\n") == 1
+    assert all(words in result.err for words in expected)
+    assert not (tmp_path / "train").exists() and not (tmp_path / "val").exists()
+
+
+def test_the_demo_set(tmp_path: Path) -> None:
+    sys.path.insert(0, str(SPLIT.parent))
+    try:
+        from demo_flowers import FLOWERS, draw_demo_set
+    finally:
+        sys.path.remove(str(SPLIT.parent))
+    draw_demo_set(tmp_path / "a", images_per_class=12)
+    draw_demo_set(tmp_path / "b", images_per_class=12)
+    draw_demo_set(tmp_path / "c", images_per_class=12, seed=1)
+    assert set(names(tmp_path / "a")) == set(FLOWERS)
+    pictures = {path.relative_to(tmp_path / "a"): path.read_bytes() for path in (tmp_path / "a").rglob("*.jpg")}
+    assert len(set(pictures.values())) == 60  # no two alike
+    assert all((tmp_path / "b" / path).read_bytes() == content for path, content in pictures.items())
+    assert all((tmp_path / "c" / path).read_bytes() != content for path, content in pictures.items())
+    sizes = {Image.open(io.BytesIO(content)).size for content in pictures.values()}
+    assert len(sizes) > 20 and all(240 <= max(size) <= 500 for size in sizes)
+
+
+def test_demo_option_draws_and_splits(tmp_path: Path) -> None:
+    draw_photos(tmp_path / "flower_photos", {"mine": 3})
+    result = split(tmp_path, "--demo")
+    assert result.status == 0, result.err
+    assert sum(map(len, names(tmp_path / "train").values())) == 5 * 180
+    assert sum(map(len, names(tmp_path / "val").values())) == 5 * 20
+    assert "mine" not in names(tmp_path / "train")
+
+
+# ---------------------------------------------------------------- the archive
+
+
+def make_archive(path: Path, *extra: tarfile.TarInfo) -> str:
+    """An archive as the official one is laid out, and its MD5."""
+    with tarfile.open(path, "w:gz") as tar:
+        for name in ("daisy", "roses"):
+            for i in range(3):
+                data = io.BytesIO()
+                draw_image((200, 50, 40), seed=i).save(data, "JPEG")
+                info = tarfile.TarInfo(f"flower_photos/{name}/{i}.jpg")
+                info.size = len(data.getvalue())
+                tar.addfile(info, io.BytesIO(data.getvalue()))
+        for info in extra:
+            tar.addfile(info, io.BytesIO(b"x" * info.size))
+    return calculate_md5(path)
+
+
+@pytest.fixture
+def split_module(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """split_data as a module, so that the MD5 of a drawn archive can be put in place of the official one."""
+    monkeypatch.syspath_prepend(str(SPLIT.parent))
+    monkeypatch.delitem(sys.modules, "split_data", raising=False)
+    import split_data
+
+    def call(*options: object) -> str:
+        monkeypatch.setattr(sys, "argv", ["split_data.py", *map(str, options)])
+        try:
+            split_data.main()
+        except SystemExit as end:
+            return str(end)
+        return ""
+
+    split_data.call = call
+    yield split_data
+    sys.modules.pop("split_data")
+
+
+def test_an_archive_that_lies_there_is_used(
+    tmp_path: Path, split_module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    md5 = make_archive(tmp_path / "flower_photos.tgz")
+    monkeypatch.setattr(split_module, "MD5", md5)
+    assert split_module.call("--data-path", tmp_path, "--download") == ""
+    assert len(names(tmp_path / "train")["daisy"]) == 2
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    """A folder and the address at which this machine, and no other, serves it."""
+    folder = tmp_path / "server"
+    folder.mkdir()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
+        thread = threading.Thread(target=httpd.serve_forever)
+        thread.start()
+        yield folder, f"http://127.0.0.1:{httpd.server_port}"
+        httpd.shutdown()
+        thread.join()
+
+
+def test_the_archive_is_fetched_when_absent(
+    tmp_path: Path, server: tuple[Path, str], split_module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, url = server
+    monkeypatch.setattr(split_module, "MD5", make_archive(folder / "photos.tgz"))
+    monkeypatch.setattr(split_module, "URL", f"{url}/photos.tgz")
+    monkeypatch.setattr(split_module, "ARCHIVE_BYTES", 10_000)
+    assert split_module.call("--data-path", tmp_path / "data", "--download") == ""
+    assert (tmp_path / "data" / "flower_photos.tgz").is_file()
+    assert len(names(tmp_path / "data" / "val")) == 2
+
+    for address, md5 in ((f"{url}/absent.tgz", split_module.MD5), (f"{url}/photos.tgz", "0" * 32)):
+        monkeypatch.setattr(split_module, "URL", address)
+        monkeypatch.setattr(split_module, "MD5", md5)
+        message = split_module.call("--data-path", tmp_path / "other", "--download")
+        assert "could not download" in message and "--demo" in message and "\n" not in message
+        assert list((tmp_path / "other").iterdir()) == []
+
+
+def test_bad_archives(tmp_path: Path, split_module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = tmp_path / "flower_photos.tgz"
+    make_archive(archive)
+    assert "not the official archive" in split_module.call("--data-path", tmp_path, "--download")
+
+    whole = archive.read_bytes()
+    archive.write_bytes(whole[: len(whole) // 2])
+    monkeypatch.setattr(split_module, "check_integrity", lambda path, md5: True)
+    assert "damaged" in split_module.call("--data-path", tmp_path, "--download")
+
+    outside = tarfile.TarInfo("flower_photos/../../outside.txt")
+    outside.size = 3
+    make_archive(archive, outside)
+    assert "not safe" in split_module.call("--data-path", tmp_path, "--download")
+    assert not (tmp_path.parent / "outside.txt").exists()
+    link = tarfile.TarInfo("flower_photos/link")
+    link.type, link.linkname = tarfile.SYMTYPE, "../../.."
+    make_archive(archive, link)
+    assert "not safe" in split_module.call("--data-path", tmp_path, "--download")
+
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.addfile(tarfile.TarInfo("other/file"))
+    assert "no folder flower_photos" in split_module.call("--data-path", tmp_path, "--download")
+    assert [path.name for path in tmp_path.iterdir()] == ["flower_photos.tgz"]
+
+
+def test_too_little_disk(tmp_path: Path, split_module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    draw_photos(tmp_path / "flower_photos", {"daisy": 4})
+    assert "too little disk" in split_module.call("--data-path", tmp_path)
+    assert "too little disk" in split_module.call("--data-path", tmp_path / "new", "--download")
+    assert [path.name for path in tmp_path.iterdir() if path.name != "new"] == ["flower_photos"]
+    assert list((tmp_path / "new").iterdir()) == []
