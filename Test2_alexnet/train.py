@@ -7,7 +7,6 @@ AlexNet_last.pth (what --resume goes on from).
 """
 
 import argparse
-import math
 import time
 from pathlib import Path
 
@@ -80,7 +79,6 @@ def main() -> None:
     optimizer = optim.Adam(net.parameters(), lr=args.lr, fused=device.type in ("cpu", "cuda"))  # fused: in one pass
 
     save_path = args.output_dir / "AlexNet.pth"
-    last_path = args.output_dir / "AlexNet_last.pth"
     settings = {
         "model": "AlexNet",
         "data": utils.fingerprint(train_dataset, validate_dataset),
@@ -90,7 +88,7 @@ def main() -> None:
     }
     history = utils.new_history()
     if args.resume:
-        history = utils.load_checkpoint(last_path, net, optimizer, settings)
+        history = utils.load_checkpoint(save_path, net, optimizer, settings)
     best_acc = max(history["val_accuracy"], default=-1.0)
     first_epoch = len(history["val_accuracy"])
     if first_epoch >= args.epochs:
@@ -129,21 +127,18 @@ def main() -> None:
 
         train_loss = running_loss.item() / len(train_loader)
         print(f"[epoch {epoch + 1}] train_loss: {train_loss:.3f}  val_accuracy: {val_accurate:.3f}")
-        if not math.isfinite(train_loss):
-            raise utils.UserError(f"the loss is {train_loss}: training has run away. Try a smaller --lr")
+        utils.check_loss(train_loss)
 
         history["train_loss"].append(train_loss)
         history["val_accuracy"].append(val_accurate)
         if epoch == 0:
-            utils.keep_previous(save_path, last_path)
+            utils.keep_previous(save_path)
         if val_accurate > best_acc:
             best_acc = val_accurate
             history["best_predictions"] = predict_y.tolist()
             utils.save_weights(net, save_path, cla_dict)
-        utils.save_checkpoint(last_path, net, optimizer, history, settings)
-        utils.draw_results(
-            args.output_dir / "AlexNet_results.png", "AlexNet", history, validate_dataset.targets, train_dataset.classes
-        )
+        utils.save_checkpoint(save_path, net, optimizer, history, settings)
+        utils.draw_results(save_path, history, validate_dataset.targets, validate_dataset.classes)
         print(f"epoch {epoch + 1} took {time.perf_counter() - start:.1f} s")
 
     print("Finished Training")

@@ -24,9 +24,10 @@ import torch
 from PIL import Image, ImageOps
 from torch import nn
 from torch.optim import Optimizer
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 from torchvision import datasets
 from torchvision.datasets.folder import IMG_EXTENSIONS, has_file_allowed_extension
+from torchvision.models import get_model_weights
 
 # ---------------------------------------------------------------- starting and ending a script
 
@@ -230,13 +231,56 @@ class ImageFolder(datasets.ImageFolder):
             return super().__getitem__(index)
 
 
-def seed_epoch(seed: int, epoch: int, dataset: ImageFolder) -> None:
+class ImageFiles(Dataset):
+    """Image files without classes. An item is (path, the transformed picture, None) or (path, None, what is wrong)."""
+
+    def __init__(self, paths: Sequence[Path], transform: Callable):
+        self.paths = paths
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> tuple[Path, torch.Tensor | None, str | None]:
+        try:
+            return self.paths[index], self.transform(open_image(self.paths[index])), None
+        except UserError as error:
+            return self.paths[index], None, str(error)
+
+
+def stack_readable(items: list[tuple]) -> tuple[list[Path], torch.Tensor | None, list[str]]:
+    """Make a batch of ImageFiles' items: the paths of the readable images, these as one tensor, the others' errors."""
+    images = [image for _, image, _ in items if image is not None]
+    return (
+        [path for path, image, _ in items if image is not None],
+        torch.stack(images) if images else None,
+        [error for _, _, error in items if error],
+    )
+
+
+def open_cifar10(root: Path, train: bool) -> datasets.CIFAR10:
+    """CIFAR-10's training or test set, fetched to `root` if it is not there.
+
+    Raises:
+        UserError: it is not there, or damaged, and cannot be fetched.
+    """
+    try:
+        return datasets.CIFAR10(root, train=train, download=True)
+    except (OSError, RuntimeError) as error:  # no network; a file whose MD5 is wrong
+        raise UserError(
+            f"CIFAR-10 is not in {root}, and could not be fetched ({error}): "
+            f"put {datasets.CIFAR10.url} there, as {root / datasets.CIFAR10.filename}"
+        ) from error
+
+
+def seed_epoch(seed: int, epoch: int, dataset: ImageFolder | None = None) -> None:
     """Set the random numbers of one epoch: the order of the images, their augmentation, and dropout.
 
     They depend on (seed, epoch) and not on what ran before, so a resumed run does what an unstopped one does.
     """
     torch.manual_seed(mix(seed, epoch))
-    dataset.epoch.fill_(epoch)
+    if dataset is not None:
+        dataset.epoch.fill_(epoch)
 
 
 def loader_options(workers: int, device: torch.device) -> dict:
@@ -315,9 +359,14 @@ def check_output_dir(folder: Path) -> None:
     probe.unlink()
 
 
-def keep_previous(*paths: Path) -> None:
-    """Rename an earlier run's files to <name>_previous, so that a new run does not overwrite them."""
-    for path in paths:
+def last_path(save_path: Path) -> Path:
+    """The file that a run goes on from, beside the file of its best weights: AlexNet_last.pth for AlexNet.pth."""
+    return save_path.with_stem(f"{save_path.stem}_last")
+
+
+def keep_previous(save_path: Path) -> None:
+    """Rename an earlier run's two files to <name>_previous.pth, so that a new run does not overwrite them."""
+    for path in (save_path, last_path(save_path)):
         if path.exists():
             kept = path.with_stem(f"{path.stem}_previous")
             path.replace(kept)
@@ -354,11 +403,12 @@ def load_file(path: Path) -> dict:
     return state
 
 
-def load_weights(net: nn.Module, path: Path, leave_out: tuple[str, ...] = ()) -> None:
+def load_weights(net: nn.Module, path: Path, part: str = "", leave_out: tuple[str, ...] = ()) -> None:
     """Load a weights file into the net. Every name and shape must fit: nothing is loaded by half.
 
     Args:
-        leave_out: the file's entries whose names start so are not wanted
+        part: take only the file's entries whose names start so, without that start: "features."
+        leave_out: the file's entries whose names start so are not wanted: ("aux1.", "aux2.")
 
     Raises:
         UserError: the file cannot be read, or is of another net or another number of classes.
@@ -366,18 +416,43 @@ def load_weights(net: nn.Module, path: Path, leave_out: tuple[str, ...] = ()) ->
     state = load_file(path)
     if "optimizer" in state:
         raise UserError(f"{path} is what train.py --resume goes on from; the weights are in the file without _last")
-    state = {name: value for name, value in state.items() if not name.startswith(leave_out or "\0")}
+    state = {name.removeprefix(part): value for name, value in state.items() if name.startswith(part)}
+    state = {name: value for name, value in state.items() if not name.startswith(leave_out)}
     expected = net.state_dict()
     wrong = [name for name in (*expected, *state) if (name in expected) != (name in state)]
+    # files from before 2018 do not count batch norm's batches, and load_state_dict does not ask them to
+    wrong = [name for name in wrong if not name.endswith("num_batches_tracked")]
+    if any(name.endswith("running_mean") for name in wrong if name in state):
+        raise UserError(f"{path} does not fit: it is of a net with batch norm layers, which this net does not have")
     if wrong:
         raise UserError(f"{path} is of another net: {len(wrong)} names are missing or unknown, such as {wrong[0]}")
-    *_, last = expected  # the bias of the layer that gives the logits
-    if state[last].shape != expected[last].shape:
-        raise UserError(f"{path} knows {len(state[last])} classes, and class_indices.json names {len(expected[last])}")
+    *_, last = expected  # the bias of the layer that gives the logits, unless only a part is asked for
+    if not part and state[last].shape != expected[last].shape:
+        raise UserError(f"{path} is for {len(state[last])} classes, not for {len(expected[last])}")
     for name, value in expected.items():
-        if state[name].shape != value.shape:
+        if name in state and state[name].shape != value.shape:
             raise UserError(f"{path} is of another net: {name} is {list(state[name].shape)}, not {list(value.shape)}")
     net.load_state_dict(state)
+
+
+def load_imagenet_weights(net: nn.Module, model_name: str, weights: str | None, default: Path) -> None:
+    """Load ImageNet weights into a 1000-class net: from the file `weights`, else from the file `default`, else
+    torchvision's, which are fetched with a progress bar and checked against their hash.
+
+    Raises:
+        UserError: the file does not fit, or there is none and it cannot be fetched.
+    """
+    if weights or default.exists():
+        load_weights(net, Path(weights) if weights else default)
+        return
+    official = get_model_weights(model_name)["IMAGENET1K_V1"]
+    try:
+        net.load_state_dict(official.get_state_dict(progress=True, check_hash=True))
+    except (OSError, RuntimeError) as error:  # no network, or not the file that its hash promises
+        raise UserError(
+            f"could not fetch ImageNet weights ({error}): put {official.url} at {default}, "
+            "or train from scratch with --weights none"
+        ) from error
 
 
 def read_class_indices(path: Path) -> dict[str, str]:
@@ -412,7 +487,13 @@ def new_history() -> dict:
     return {"train_loss": [], "val_accuracy": [], "best_predictions": []}
 
 
-def save_checkpoint(path: Path, net: nn.Module, optimizer: Optimizer, history: dict, settings: dict) -> None:
+def check_loss(loss: float) -> None:
+    """Raise UserError if the loss is no number any more: what comes after it would be none either."""
+    if not math.isfinite(loss):
+        raise UserError(f"the loss is {loss}: training has run away. Try a smaller --lr")
+
+
+def save_checkpoint(save_path: Path, net: nn.Module, optimizer: Optimizer, history: dict, settings: dict) -> None:
     """Save all that --resume needs to go on after the last epoch in `history`."""
     state = {
         "net": net.state_dict(),
@@ -420,15 +501,16 @@ def save_checkpoint(path: Path, net: nn.Module, optimizer: Optimizer, history: d
         "history": history,
         "settings": settings,  # the seed among them: with it, the epoch's number gives its random state
     }
-    write_atomically(path, lambda p: torch.save(state, p))
+    write_atomically(last_path(save_path), lambda p: torch.save(state, p))
 
 
-def load_checkpoint(path: Path, net: nn.Module, optimizer: Optimizer, settings: dict) -> dict:
+def load_checkpoint(save_path: Path, net: nn.Module, optimizer: Optimizer, settings: dict) -> dict:
     """Bring net and optimizer back to where save_checkpoint left them, and return the history.
 
     Raises:
         UserError: there is nothing to resume, the file is damaged, or the run had other settings.
     """
+    path = last_path(save_path)
     if not path.exists():
         raise UserError(f"nothing to resume: there is no {path}. Start without --resume")
     state = load_file(path)
@@ -469,8 +551,8 @@ def drawable(text: str) -> str:
     return "".join(letter if ord(letter) in known else "?" for letter in text).replace("$", r"\$")
 
 
-def draw_results(path: Path, title: str, history: dict, true_labels: Sequence[int], class_names: Sequence[str]) -> None:
-    """Draw training loss, validation accuracy, and the confusion matrix of the best epoch, to a PNG file."""
+def draw_results(save_path: Path, history: dict, true_labels: Sequence[int], class_names: Sequence[str]) -> None:
+    """Draw training loss, validation accuracy, and the best epoch's confusion matrix: AlexNet_results.png."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -484,7 +566,7 @@ def draw_results(path: Path, title: str, history: dict, true_labels: Sequence[in
 
     with rc_context(fonts()):
         figure = Figure(figsize=(15, 4.8), layout="constrained")
-        figure.suptitle(drawable(title))
+        figure.suptitle(save_path.stem)
         loss_axes, accuracy_axes, matrix_axes = figure.subplots(1, 3, width_ratios=[1, 1, 1.15])
 
         loss_axes.plot(epochs, history["train_loss"], color=BLUE, marker="o", markersize=4)
@@ -509,11 +591,12 @@ def draw_results(path: Path, title: str, history: dict, true_labels: Sequence[in
             for j in range(size):
                 color = "white" if share[i, j] > 0.5 else "black"
                 matrix_axes.text(j, i, int(confusion[i, j]), ha="center", va="center", color=color, fontsize=small)
+        path = save_path.with_name(f"{save_path.stem}_results.png")
         write_atomically(path, lambda p: figure.savefig(p, dpi=100, format="png"))
 
 
 def draw_predictions(
-    predictions: Sequence[tuple[Path, str, torch.Tensor]],
+    predictions: Sequence[tuple[Path | Image.Image, str, torch.Tensor]],
     class_names: Sequence[str],
     save: Path | None,
     path: Path,
@@ -524,7 +607,7 @@ def draw_predictions(
     the file's name. Of many classes, the ten most probable are drawn.
 
     Args:
-        predictions: for each image its path, its title and its probabilities [num_classes]
+        predictions: for each image its path (or the picture itself), its title and its probabilities [num_classes]
     """
     from matplotlib import pyplot, rc_context
 
@@ -532,8 +615,8 @@ def draw_predictions(
     with rc_context(fonts()):
         figure = pyplot.figure(figsize=(9, 3.6 * len(predictions)), layout="constrained")
         rows = figure.subplots(len(predictions), 2, squeeze=False)
-        for (photo_axes, bar_axes), (image_path, title, probability) in zip(rows, predictions, strict=True):
-            photo_axes.imshow(open_image(image_path))
+        for (photo_axes, bar_axes), (source, title, probability) in zip(rows, predictions, strict=True):
+            photo_axes.imshow(open_image(source) if isinstance(source, Path) else source)
             photo_axes.set_title(drawable(title), fontsize=10)
             photo_axes.axis("off")
             top = probability.topk(min(10, len(class_names))).indices.sort().values.tolist()

@@ -1,0 +1,90 @@
+"""VGG with 11, 13, 16 or 19 layers; its classifier is half as wide as the paper's unless asked otherwise.
+
+Simonyan, Zisserman: Very Deep Convolutional Networks for Large-Scale Image Recognition, arXiv 1409.1556.
+"""
+
+import torch
+from torch import nn
+
+# numbers are the output channels of 3x3 convolutions, "M" is a max pooling that halves height and width
+cfgs: dict[str, list[int | str]] = {
+    "vgg11": [64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
+    "vgg13": [64, 64, "M", 128, 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
+    "vgg16": [64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M"],
+    "vgg19": [64, 64, "M", 128, 128, "M", 256, 256, 256, 256, "M", 512, 512, 512, 512, "M", 512, 512, 512, 512, "M"],
+}
+
+
+class VGG(nn.Module):
+    """Blocks of 3x3 convolutions, each block ended by a pooling, then three linear layers.
+
+    Args:
+        features: the convolutions, made by make_features: [N, 3, 224, 224] -> [N, 512, 7, 7]
+        num_classes: how many classes there are
+        init_weights: draw the first weights as `init` says; if not, as PyTorch does
+        width: of the two hidden linear layers; the paper's is 4096
+        init: "xavier", the lesson's, or "he", which keeps the signal's size through the ReLUs
+    """
+
+    def __init__(
+        self,
+        features: nn.Sequential,
+        num_classes: int = 1000,
+        init_weights: bool = False,
+        width: int = 2048,
+        init: str = "xavier",
+    ):
+        super().__init__()
+        self.features = features
+        self.classifier = nn.Sequential(
+            nn.Dropout(p=0.5),
+            nn.Linear(512 * 7 * 7, width),
+            nn.ReLU(inplace=True),
+            nn.Dropout(p=0.5),
+            nn.Linear(width, width),
+            nn.ReLU(inplace=True),
+            nn.Linear(width, num_classes),
+        )
+        if init_weights:
+            self._initialize_weights(init)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Images [N, 3, 224, 224] to logits [N, num_classes]."""
+        x = self.features(x)  # [N, 512, 7, 7]
+        x = torch.flatten(x, start_dim=1)  # [N, 25088]
+        x = self.classifier(x)  # [N, num_classes]
+        return x
+
+    def _initialize_weights(self, init: str) -> None:
+        for m in self.modules():
+            if isinstance(m, nn.Conv2d | nn.Linear):
+                if init == "he":
+                    nn.init.kaiming_normal_(m.weight, mode="fan_in", nonlinearity="relu")
+                else:
+                    nn.init.xavier_uniform_(m.weight)
+                nn.init.zeros_(m.bias)
+
+
+def make_features(cfg: list[int | str]) -> nn.Sequential:
+    """The convolutions that a list of `cfgs` describes."""
+    layers: list[nn.Module] = []
+    in_channels = 3
+    for v in cfg:
+        if v == "M":
+            layers.append(nn.MaxPool2d(kernel_size=2, stride=2))
+        else:
+            layers.append(nn.Conv2d(in_channels, v, kernel_size=3, padding=1))
+            layers.append(nn.ReLU(inplace=True))
+            in_channels = v
+    return nn.Sequential(*layers)
+
+
+def vgg(model_name: str = "vgg16", **kwargs: object) -> VGG:
+    """Build one of the VGG nets; `kwargs` go to VGG.
+
+    Raises:
+        ValueError: there is no such net.
+    """
+    if model_name not in cfgs:
+        raise ValueError(f"no VGG is named {model_name!r}: the names are {', '.join(cfgs)}")
+    return VGG(make_features(cfgs[model_name]), **kwargs)

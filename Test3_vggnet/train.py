@@ -1,0 +1,154 @@
+"""Train a VGG on the flower photos, or on your own: PATH/train/<class>/*.jpg and PATH/val/<class>/*.jpg.
+
+python train.py --data-path PATH
+
+It writes vgg16Net.pth (the weights of the best epoch), class_indices.json, vgg16Net_results.png (how it went) and
+vgg16Net_last.pth (what --resume goes on from).
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import torch
+from torch import nn, optim
+from torch.utils.data import DataLoader
+from torchvision import transforms
+
+import utils
+from model import cfgs, vgg
+
+HERE = Path(__file__).resolve().parent
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=utils.HelpFormatter)
+    data_path = HERE.parent / "data_set" / "flower_data"
+    parser.add_argument("--data-path", type=Path, default=data_path, help="folder that holds train/ and val/")
+    parser.add_argument("--output-dir", type=Path, default=HERE, help="folder to write to")
+    parser.add_argument("--epochs", type=utils.positive_int, default=30, help="times to go through the training set")
+    parser.add_argument("--batch-size", type=utils.positive_int, default=32, help="images in a step")
+    parser.add_argument("--lr", type=utils.learning_rate, default=0.0001, help="learning rate of Adam")
+    workers = utils.default_workers()
+    parser.add_argument("--workers", type=utils.whole_number, default=workers, help="processes that load images")
+    parser.add_argument("--seed", type=utils.whole_number, default=0, help="the same seed gives the same numbers again")
+    parser.add_argument("--device", type=utils.device, default=utils.default_device(), help="cpu, cuda:0, mps, ...")
+    parser.add_argument("--model-name", choices=cfgs, default="vgg16", help="which of the VGG nets")
+    parser.add_argument("--init", choices=["xavier", "he"], default="xavier", help="how the first weights are drawn")
+    parser.add_argument("--weights", type=Path, help="torchvision's file for the same VGG: start from its features")
+    parser.add_argument("--resume", action="store_true", help="go on from the last finished epoch")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    utils.check_output_dir(args.output_dir)
+    device = args.device
+    print(f"using {device} device.")
+
+    data_transform = {
+        "train": transforms.Compose(
+            [
+                transforms.RandomResizedCrop(224),
+                transforms.RandomHorizontalFlip(),
+                transforms.ToTensor(),
+                transforms.Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+            ]
+        ),
+        "val": transforms.Compose(
+            [
+                transforms.Resize((224, 224)),
+                transforms.ToTensor(),
+                transforms.Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+            ]
+        ),
+    }
+
+    train_dataset = utils.ImageFolder(args.data_path / "train", data_transform["train"], seed=args.seed)
+    validate_dataset = utils.ImageFolder(args.data_path / "val", data_transform["val"], classes=train_dataset.classes)
+    train_num, val_num = len(train_dataset), len(validate_dataset)
+    cla_dict = dict(enumerate(train_dataset.classes))  # {0: "daisy", 1: "dandelion", ...}
+
+    options = utils.loader_options(args.workers, device)
+    train_loader = DataLoader(train_dataset, batch_size=args.batch_size, shuffle=True, **options)
+    validate_loader = DataLoader(validate_dataset, batch_size=args.batch_size, shuffle=False, **options)
+    print(f"using {train_num} images for training, {val_num} images for validation.")
+
+    torch.manual_seed(args.seed)
+    net = vgg(args.model_name, num_classes=len(cla_dict), init_weights=True, init=args.init)
+    if args.weights:  # its 1000-class classifier is not taken: ours is trained anew
+        utils.load_weights(net.features, args.weights, part="features.")
+    # channels_last keeps the channels of a pixel together in memory, as the fast convolutions want them
+    net.to(device, memory_format=torch.channels_last)
+    loss_function = nn.CrossEntropyLoss()
+    optimizer = optim.Adam(net.parameters(), lr=args.lr, fused=device.type in ("cpu", "cuda"))  # fused: in one pass
+
+    save_path = args.output_dir / f"{args.model_name}Net.pth"
+    settings = {
+        "model": args.model_name,
+        "init": args.init,
+        "data": utils.fingerprint(train_dataset, validate_dataset),
+        "batch_size": args.batch_size,
+        "lr": args.lr,
+        "seed": args.seed,
+    }
+    history = utils.new_history()
+    if args.resume:
+        history = utils.load_checkpoint(save_path, net, optimizer, settings)
+    best_acc = max(history["val_accuracy"], default=-1.0)
+    first_epoch = len(history["val_accuracy"])
+    if first_epoch >= args.epochs:
+        print(f"nothing left to do: {first_epoch} epochs are done. More: --epochs {first_epoch + 10} --resume")
+        return
+
+    for epoch in range(first_epoch, args.epochs):
+        start = time.perf_counter()
+        utils.seed_epoch(args.seed, epoch, train_dataset)
+
+        # train
+        net.train()
+        running_loss = torch.zeros((), device=device)
+        train_bar = utils.ProgressBar(train_loader, f"train epoch[{epoch + 1}/{args.epochs}]")
+        for images, labels in train_bar:
+            images = images.to(device, memory_format=torch.channels_last, non_blocking=True)
+            labels = labels.to(device, non_blocking=True)
+            optimizer.zero_grad()
+            logits = net(images)
+            loss = loss_function(logits, labels)
+            loss.backward()
+            optimizer.step()
+
+            train_bar.loss = loss.detach()
+            running_loss += loss.detach()  # .item() here would make a GPU wait in every step
+
+        # validate
+        net.eval()
+        predictions = []
+        with torch.inference_mode():
+            for images, _ in validate_loader:
+                images = images.to(device, memory_format=torch.channels_last, non_blocking=True)
+                predictions.append(net(images).argmax(dim=1))
+        predict_y = torch.cat(predictions).cpu()
+        val_accurate = torch.eq(predict_y, torch.tensor(validate_dataset.targets)).sum().item() / val_num
+
+        train_loss = running_loss.item() / len(train_loader)
+        print(f"[epoch {epoch + 1}] train_loss: {train_loss:.3f}  val_accuracy: {val_accurate:.3f}")
+        utils.check_loss(train_loss)
+
+        history["train_loss"].append(train_loss)
+        history["val_accuracy"].append(val_accurate)
+        if epoch == 0:
+            utils.keep_previous(save_path)
+        if val_accurate > best_acc:
+            best_acc = val_accurate
+            history["best_predictions"] = predict_y.tolist()
+            utils.save_weights(net, save_path, cla_dict)
+        utils.save_checkpoint(save_path, net, optimizer, history, settings)
+        utils.draw_results(save_path, history, validate_dataset.targets, validate_dataset.classes)
+        print(f"epoch {epoch + 1} took {time.perf_counter() - start:.1f} s")
+
+    print("Finished Training")
+
+
+if __name__ == "__main__":
+    utils.run(main)

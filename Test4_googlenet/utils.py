@@ -1,0 +1,634 @@
+"""What every lesson needs and none of them teaches: reading images, saving and resuming, progress, pictures.
+
+The same file lies in all five folders, so that each folder can be copied away and used alone.
+"""
+
+import argparse
+import ctypes
+import hashlib
+import json
+import math
+import os
+import pickle
+import random
+import shutil
+import signal
+import sys
+import time
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image, ImageOps
+from torch import nn
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader, Dataset
+from torchvision import datasets
+from torchvision.datasets.folder import IMG_EXTENSIONS, has_file_allowed_extension
+from torchvision.models import get_model_weights
+
+# ---------------------------------------------------------------- starting and ending a script
+
+
+class UserError(Exception):
+    """Something the learner can mend. The message is one line: what is wrong, and what to do."""
+
+
+def run(main: Callable[[], None]) -> None:
+    """Call a script's main(); a UserError ends it with one line and exit status 1, Ctrl-C with one line and 130."""
+    keep_memory()
+    try:
+        main()
+    except UserError as error:
+        # raised in a data worker, the message comes wrapped in the worker's traceback: its last line is ours
+        message = str(error).strip().splitlines()[-1].removeprefix("utils.UserError: ")
+        raise SystemExit(f"error: {message}") from None
+    except torch.OutOfMemoryError:
+        raise SystemExit("error: the device has too little memory: try a smaller --batch-size") from None
+    except KeyboardInterrupt:
+        print("\nstopped. train.py --resume goes on from the last finished epoch.", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def keep_memory() -> None:
+    """Let the C library keep the memory that a training step frees, for the next step to use.
+
+    glibc gives large blocks back to the system and gets them anew, zeroed page by page, in every step: up to a
+    quarter of the time of training on a CPU. Other systems' allocators do not, and are left alone.
+    """
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        m_trim_threshold, m_mmap_max = -1, -4  # the names and numbers of malloc.h
+        libc.mallopt(m_mmap_max, 0)
+        libc.mallopt(m_trim_threshold, -1)
+
+
+# ---------------------------------------------------------------- options
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Shows each option's default, where it has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        return action.help if action.default in (None, False) else super()._get_help_string(action)
+
+
+def number(text: str, kind: type, fits: Callable[[float], bool], meaning: str) -> float:
+    """An option's value, or argparse's error (exit status 2) that says what it must be."""
+    try:
+        value = kind(text)
+    except ValueError:
+        value = math.nan
+    if not fits(value):
+        raise argparse.ArgumentTypeError(f"must be {meaning}, not {text!r}")
+    return value
+
+
+def positive_int(text: str) -> int:
+    return number(text, int, lambda value: value >= 1, "a whole number from 1")
+
+
+def whole_number(text: str) -> int:
+    return number(text, int, lambda value: value >= 0, "a whole number from 0")
+
+
+def learning_rate(text: str) -> float:
+    return number(text, float, lambda value: 0 < value < math.inf, "a number above 0")
+
+
+def device(text: str) -> torch.device:
+    """A device of this machine: cpu, cuda:0, mps, ..."""
+    here = {"cpu": 1}
+    if torch.accelerator.is_available():
+        here[torch.accelerator.current_accelerator().type] = torch.accelerator.device_count()
+    kind, _, index = text.partition(":")
+    if not int(index or 0) < here.get(kind, 0):
+        raise argparse.ArgumentTypeError(f"no device {text!r} on this machine, which has {', '.join(here)}")
+    return torch.device(text)
+
+
+def default_device() -> torch.device:
+    """The accelerator that torch reports (CUDA, MPS, XPU), else the CPU."""
+    if torch.accelerator.is_available():
+        return torch.device(torch.accelerator.current_accelerator().type, 0)
+    return torch.device("cpu")
+
+
+def default_workers() -> int:
+    """How many processes load images: as many as there are cores, 8 at most, where an accelerator computes.
+
+    On a CPU the net needs the cores itself: a worker that takes one of them makes the other threads wait at the end
+    of every layer, so only one core in four loads images, and on a small machine the main process does it.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(8, cores if torch.accelerator.is_available() else cores // 4)
+
+
+# ---------------------------------------------------------------- images
+
+
+def is_image(path: str | Path) -> bool:
+    """Whether the file's name is an image's (and not that of a hidden file, such as macOS leaves beside one)."""
+    name = Path(path).name
+    return has_file_allowed_extension(name, IMG_EXTENSIONS) and not name.startswith(".")
+
+
+def find_images(paths: Sequence[Path]) -> list[Path]:
+    """The images that `paths` name: files as they are, folders as all images in them, sorted by name."""
+    images = []
+    for path in paths:
+        if path.is_dir():
+            found = sorted(p for p in path.iterdir() if p.is_file() and is_image(p))
+            if not found:
+                raise UserError(f"no images in the folder {path}")
+            images.extend(found)
+        elif path.exists():
+            images.append(path)
+        else:
+            raise UserError(f"no such image: {path}")
+    return images
+
+
+def open_image(path: str | Path) -> Image.Image:
+    """Open an image file of any mode as an upright RGB picture.
+
+    The EXIF rotation is applied, transparent places become white, 16 bits a channel are scaled to 8.
+
+    Raises:
+        UserError: the file is missing, is no image, is cut short, or is larger than Pillow thinks safe.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                image.load()
+                image = ImageOps.exif_transpose(image)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UserError(f"cannot read the image {path}: more than {Image.MAX_IMAGE_PIXELS} pixels") from error
+    except Image.UnidentifiedImageError as error:
+        raise UserError(f"cannot read the image {path}: not an image file") from error
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise UserError(f"cannot read the image {path}: {error}") from error
+    if image.mode.startswith("I"):  # 16 bits: Pillow's own conversion would cut everything above 255 to white
+        image = image.convert("I").point(lambda value: value / 257).convert("L")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    # Resize(256) makes the short side 256: a strip of 1 x 10000 pixels would become a picture of gigabytes
+    longest = 50 * min(image.size)
+    if max(image.size) > longest:
+        image = ImageOps.fit(image, (min(image.width, longest), min(image.height, longest)))
+    return image.convert("RGB")
+
+
+def mix(*numbers: int) -> int:
+    """A seed made of several numbers. Torch's CPU generator takes 32 bits, so adding them up would repeat seeds."""
+    return random.Random(" ".join(map(str, numbers))).getrandbits(32)
+
+
+class ImageFolder(datasets.ImageFolder):
+    """torchvision's ImageFolder, and three things more.
+
+    Images are opened by open_image; bad folders get one clear line; and the random augmentation of an image
+    depends on (seed, epoch, index) alone, so that a run can be repeated, or resumed, with any number of workers.
+
+    Args:
+        root: the folder that holds one subfolder of images a class
+        transform: makes the network's input [3, height, width] from a picture
+        seed: another seed, another augmentation
+        classes: the class names that the folder must hold; any are right if None
+
+    Raises:
+        UserError: the folder is missing, has no class folders, an empty one, or other classes than `classes`.
+    """
+
+    def __init__(self, root: Path, transform: Callable, seed: int = 0, classes: list[str] | None = None):
+        if not root.is_dir():
+            raise UserError(
+                f"no folder {root}: make train/ and val/ with data_set/split_data.py, or name your own with --data-path"
+            )
+        try:
+            super().__init__(root, transform, loader=open_image, is_valid_file=is_image)
+        except FileNotFoundError as error:  # torchvision's words: no class folders, or no images in some
+            raise UserError(f"{root} should hold one folder of images a class: {error}") from error
+        if classes is not None and self.classes != classes:
+            differing = ", ".join(sorted(set(classes) ^ set(self.classes)))
+            raise UserError(f"the classes in {root} are not those of the training set, see: {differing}")
+        self.seed = seed
+        self.epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # seen by workers that run already
+
+    def find_classes(self, directory: str | Path) -> tuple[list[str], dict[str, int]]:
+        """The class folders, without hidden ones such as .ipynb_checkpoints."""
+        names = sorted(p.name for p in Path(directory).iterdir() if p.is_dir() and not p.name.startswith("."))
+        if not names:
+            raise FileNotFoundError("it holds no folders")
+        return names, {name: index for index, name in enumerate(names)}
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(mix(self.seed, int(self.epoch), index))
+            return super().__getitem__(index)
+
+
+class ImageFiles(Dataset):
+    """Image files without classes. An item is (path, the transformed picture, None) or (path, None, what is wrong)."""
+
+    def __init__(self, paths: Sequence[Path], transform: Callable):
+        self.paths = paths
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> tuple[Path, torch.Tensor | None, str | None]:
+        try:
+            return self.paths[index], self.transform(open_image(self.paths[index])), None
+        except UserError as error:
+            return self.paths[index], None, str(error)
+
+
+def stack_readable(items: list[tuple]) -> tuple[list[Path], torch.Tensor | None, list[str]]:
+    """Make a batch of ImageFiles' items: the paths of the readable images, these as one tensor, the others' errors."""
+    images = [image for _, image, _ in items if image is not None]
+    return (
+        [path for path, image, _ in items if image is not None],
+        torch.stack(images) if images else None,
+        [error for _, _, error in items if error],
+    )
+
+
+def open_cifar10(root: Path, train: bool) -> datasets.CIFAR10:
+    """CIFAR-10's training or test set, fetched to `root` if it is not there.
+
+    Raises:
+        UserError: it is not there, or damaged, and cannot be fetched.
+    """
+    try:
+        return datasets.CIFAR10(root, train=train, download=True)
+    except (OSError, RuntimeError) as error:  # no network; a file whose MD5 is wrong
+        raise UserError(
+            f"CIFAR-10 is not in {root}, and could not be fetched ({error}): "
+            f"put {datasets.CIFAR10.url} there, as {root / datasets.CIFAR10.filename}"
+        ) from error
+
+
+def seed_epoch(seed: int, epoch: int, dataset: ImageFolder | None = None) -> None:
+    """Set the random numbers of one epoch: the order of the images, their augmentation, and dropout.
+
+    They depend on (seed, epoch) and not on what ran before, so a resumed run does what an unstopped one does.
+    """
+    torch.manual_seed(mix(seed, epoch))
+    if dataset is not None:
+        dataset.epoch.fill_(epoch)
+
+
+def loader_options(workers: int, device: torch.device) -> dict:
+    """DataLoader's arguments that make it fast: workers that live on between epochs, and pinned memory for CUDA."""
+    return {
+        "num_workers": workers,
+        "persistent_workers": workers > 0,
+        "pin_memory": device.type == "cuda",
+        "worker_init_fn": ignore_interrupt,
+    }
+
+
+def ignore_interrupt(worker_id: int) -> None:
+    """Leave Ctrl-C to the main process, which ends its workers itself."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+# ---------------------------------------------------------------- progress
+
+
+class ProgressBar:
+    """Go through a loader's batches, drawing `text 42%[****->......] loss:1.234`.
+
+    On a terminal the bar redraws itself; elsewhere (a file, a pipe) it is one line, at the end. Set `loss` in the
+    loop: it is read only when the bar is drawn, so a GPU is not made to wait in every step.
+    """
+
+    def __init__(self, loader: DataLoader, text: str):
+        self.loader = loader
+        self.text = text
+        self.loss: torch.Tensor | float = 0.0
+
+    def __iter__(self) -> Iterator:
+        live, drawn = sys.stdout.isatty(), 0.0
+        for step, batch in enumerate(self.loader, start=1):
+            yield batch
+            if step == len(self.loader):
+                print(("\r" if live else "") + self.line(1.0))
+            elif live and time.monotonic() - drawn > 0.1:
+                drawn = time.monotonic()
+                print("\r" + self.line(step / len(self.loader)), end="", flush=True)
+
+    def line(self, share: float) -> str:
+        """The bar when `share` of the batches is done, 50 marks wide, or as many as the terminal has room for."""
+        start, end = f"{self.text} {share:.0%}[", f"] loss:{float(self.loss):.3f}"
+        width = 50
+        if sys.stdout.isatty():  # a line that wraps could not be drawn over
+            width = max(1, min(width, shutil.get_terminal_size().columns - len(start) - len(end) - 3))
+        stars = int(share * width)
+        return f"{start}{'*' * stars}->{'.' * (width - stars)}{end}"
+
+
+# ---------------------------------------------------------------- saving and resuming
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` write a file beside `path` and rename it: `path` is the old file or the new one, never a part.
+
+    Raises:
+        UserError: the file cannot be written, as on a full disk or in a folder that is write-protected.
+    """
+    unfinished = path.with_name(f"{path.name}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(unfinished)
+        unfinished.replace(path)
+    except (OSError, RuntimeError) as error:  # torch.save reports a failed write as a RuntimeError
+        unfinished.unlink(missing_ok=True)
+        raise UserError(f"cannot write {path}: {str(error).splitlines()[0]}") from error
+
+
+def check_output_dir(folder: Path) -> None:
+    """Make the folder that results go to. Raises UserError at once, not after an epoch, if it cannot be written."""
+    probe = folder / "write_test"
+    write_atomically(probe, Path.touch)
+    probe.unlink()
+
+
+def last_path(save_path: Path) -> Path:
+    """The file that a run goes on from, beside the file of its best weights: AlexNet_last.pth for AlexNet.pth."""
+    return save_path.with_stem(f"{save_path.stem}_last")
+
+
+def keep_previous(save_path: Path) -> None:
+    """Rename an earlier run's two files to <name>_previous.pth, so that a new run does not overwrite them."""
+    for path in (save_path, last_path(save_path)):
+        if path.exists():
+            kept = path.with_stem(f"{path.stem}_previous")
+            path.replace(kept)
+            print(f"{path.name} of an earlier run is kept as {kept.name}")
+
+
+def save_weights(net: nn.Module, path: Path, cla_dict: dict[int, str]) -> None:
+    """Save the net's state_dict to `path`, and the class names to class_indices.json beside it."""
+    text = json.dumps(cla_dict, indent=4, ensure_ascii=False)
+    write_atomically(path.with_name("class_indices.json"), lambda p: p.write_text(text, encoding="utf-8"))
+    write_atomically(path, lambda p: torch.save(net.state_dict(), p))
+
+
+def load_file(path: Path) -> dict:
+    """Read what torch.save wrote. Only tensors and plain values are loaded: code in the file is never run.
+
+    Raises:
+        UserError: the file is missing, damaged, or holds anything else than data.
+    """
+    if not path.is_file():
+        raise UserError(f"no file {path}: train.py writes it")
+    try:
+        if zipfile.is_zipfile(path):  # torch.load does not look at the checksums that torch.save has written
+            with zipfile.ZipFile(path) as archive:
+                if bad := archive.testzip():
+                    raise UserError(f"{path} is damaged: its part {bad} has changed since it was written")
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UserError(f"{path} is damaged, or holds more than weights: it was not loaded") from error
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
+    if not isinstance(state, dict):
+        raise UserError(f"{path} holds no weights, but a {type(state).__name__}")
+    return state
+
+
+def load_weights(net: nn.Module, path: Path, part: str = "", leave_out: tuple[str, ...] = ()) -> None:
+    """Load a weights file into the net. Every name and shape must fit: nothing is loaded by half.
+
+    Args:
+        part: take only the file's entries whose names start so, without that start: "features."
+        leave_out: the file's entries whose names start so are not wanted: ("aux1.", "aux2.")
+
+    Raises:
+        UserError: the file cannot be read, or is of another net or another number of classes.
+    """
+    state = load_file(path)
+    if "optimizer" in state:
+        raise UserError(f"{path} is what train.py --resume goes on from; the weights are in the file without _last")
+    state = {name.removeprefix(part): value for name, value in state.items() if name.startswith(part)}
+    state = {name: value for name, value in state.items() if not name.startswith(leave_out)}
+    expected = net.state_dict()
+    wrong = [name for name in (*expected, *state) if (name in expected) != (name in state)]
+    # files from before 2018 do not count batch norm's batches, and load_state_dict does not ask them to
+    wrong = [name for name in wrong if not name.endswith("num_batches_tracked")]
+    if any(name.endswith("running_mean") for name in wrong if name in state):
+        raise UserError(f"{path} does not fit: it is of a net with batch norm layers, which this net does not have")
+    if wrong:
+        raise UserError(f"{path} is of another net: {len(wrong)} names are missing or unknown, such as {wrong[0]}")
+    *_, last = expected  # the bias of the layer that gives the logits, unless only a part is asked for
+    if not part and state[last].shape != expected[last].shape:
+        raise UserError(f"{path} is for {len(state[last])} classes, not for {len(expected[last])}")
+    for name, value in expected.items():
+        if name in state and state[name].shape != value.shape:
+            raise UserError(f"{path} is of another net: {name} is {list(state[name].shape)}, not {list(value.shape)}")
+    net.load_state_dict(state)
+
+
+def load_imagenet_weights(net: nn.Module, model_name: str, weights: str | None, default: Path) -> None:
+    """Load ImageNet weights into a 1000-class net: from the file `weights`, else from the file `default`, else
+    torchvision's, which are fetched with a progress bar and checked against their hash.
+
+    Raises:
+        UserError: the file does not fit, or there is none and it cannot be fetched.
+    """
+    if weights or default.exists():
+        load_weights(net, Path(weights) if weights else default)
+        return
+    official = get_model_weights(model_name)["IMAGENET1K_V1"]
+    try:
+        net.load_state_dict(official.get_state_dict(progress=True, check_hash=True))
+    except (OSError, RuntimeError) as error:  # no network, or not the file that its hash promises
+        raise UserError(
+            f"could not fetch ImageNet weights ({error}): put {official.url} at {default}, "
+            "or train from scratch with --weights none"
+        ) from error
+
+
+def read_class_indices(path: Path) -> dict[str, str]:
+    """Read class_indices.json: {"0": "daisy", "1": "dandelion", ...}.
+
+    Raises:
+        UserError: the file is missing, damaged, or not of this form.
+    """
+    if not path.is_file():
+        raise UserError(f"no file {path}: train.py writes it beside the weights")
+    try:
+        class_indict = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is damaged: {error}") from error
+    fits = isinstance(class_indict, dict) and list(class_indict) == [str(i) for i in range(len(class_indict))]
+    if not fits or not class_indict or not all(isinstance(name, str) for name in class_indict.values()):
+        raise UserError(f'{path} should hold {{"0": "first class", "1": "second class", ...}}')
+    return class_indict
+
+
+def fingerprint(*image_folders: ImageFolder) -> str:
+    """Tells data sets apart: a hash of the class folders, file names and file sizes, wherever the folders lie."""
+    digest = hashlib.sha256()
+    for folder in image_folders:
+        for path in (Path(sample) for sample, _ in folder.samples):
+            digest.update(f"{path.parent.name}/{path.name} {path.stat().st_size}\n".encode())
+    return digest.hexdigest()
+
+
+def new_history() -> dict:
+    """What a run has measured so far: one entry an epoch, and the predictions of the best epoch."""
+    return {"train_loss": [], "val_accuracy": [], "best_predictions": []}
+
+
+def check_loss(loss: float) -> None:
+    """Raise UserError if the loss is no number any more: what comes after it would be none either."""
+    if not math.isfinite(loss):
+        raise UserError(f"the loss is {loss}: training has run away. Try a smaller --lr")
+
+
+def save_checkpoint(save_path: Path, net: nn.Module, optimizer: Optimizer, history: dict, settings: dict) -> None:
+    """Save all that --resume needs to go on after the last epoch in `history`."""
+    state = {
+        "net": net.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "history": history,
+        "settings": settings,  # the seed among them: with it, the epoch's number gives its random state
+    }
+    write_atomically(last_path(save_path), lambda p: torch.save(state, p))
+
+
+def load_checkpoint(save_path: Path, net: nn.Module, optimizer: Optimizer, settings: dict) -> dict:
+    """Bring net and optimizer back to where save_checkpoint left them, and return the history.
+
+    Raises:
+        UserError: there is nothing to resume, the file is damaged, or the run had other settings.
+    """
+    path = last_path(save_path)
+    if not path.exists():
+        raise UserError(f"nothing to resume: there is no {path}. Start without --resume")
+    state = load_file(path)
+    try:
+        before = state["settings"]
+        other = [f"{name} {before[name]}, not {settings[name]}" for name in settings if before[name] != settings[name]]
+        if other:
+            raise UserError(f"{path} was made with {'; '.join(other)}: resume with the same, or start without --resume")
+        net.load_state_dict(state["net"])
+        optimizer.load_state_dict(state["optimizer"])
+        return state["history"]
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"{path} is damaged, or was not written by this train.py: start without --resume") from error
+
+
+# ---------------------------------------------------------------- pictures
+# matplotlib is imported where it draws: the workers that load images import this file and have no use for it
+
+BLUE, ORANGE = "#0072b2", "#d55e00"  # colours that a colour-blind reader can tell apart
+
+
+def fonts() -> dict:
+    """matplotlib settings under which Chinese, Japanese and Korean names are drawn, where the system has a font."""
+    from matplotlib import font_manager
+
+    wanted = ["Microsoft YaHei", "SimHei", "PingFang SC", "Hiragino Sans GB", "Noto Sans CJK SC", "WenQuanYi Micro Hei"]
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    return {"font.family": ["DejaVu Sans", *(name for name in wanted if name in installed)]}
+
+
+def drawable(text: str) -> str:
+    """`text` with a ? for each letter that none of the fonts() has, and no letter read as matplotlib's mathematics."""
+    from matplotlib import font_manager
+
+    known = set()
+    for family in fonts()["font.family"]:
+        known.update(font_manager.get_font(font_manager.findfont(family)).get_charmap())
+    return "".join(letter if ord(letter) in known else "?" for letter in text).replace("$", r"\$")
+
+
+def draw_results(save_path: Path, history: dict, true_labels: Sequence[int], class_names: Sequence[str]) -> None:
+    """Draw training loss, validation accuracy, and the best epoch's confusion matrix: AlexNet_results.png."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    names = [drawable(name) for name in class_names]
+    epochs = range(1, len(history["train_loss"]) + 1)
+    accuracy = history["val_accuracy"]
+    best = max(range(len(accuracy)), key=accuracy.__getitem__)
+    size = len(names)
+    true_labels, predicted = torch.as_tensor(true_labels), torch.as_tensor(history["best_predictions"])
+    confusion = torch.bincount(true_labels * size + predicted, minlength=size * size).view(size, size)
+
+    with rc_context(fonts()):
+        figure = Figure(figsize=(15, 4.8), layout="constrained")
+        figure.suptitle(save_path.stem)
+        loss_axes, accuracy_axes, matrix_axes = figure.subplots(1, 3, width_ratios=[1, 1, 1.15])
+
+        loss_axes.plot(epochs, history["train_loss"], color=BLUE, marker="o", markersize=4)
+        loss_axes.set(title="training loss", xlabel="epoch", ylim=(0, None))
+        accuracy_axes.plot(epochs, accuracy, color=BLUE, marker="o", markersize=4)
+        accuracy_axes.plot(best + 1, accuracy[best], color=ORANGE, marker="*", markersize=16, linestyle="none",
+                           label=f"best: {accuracy[best]:.3f} in epoch {best + 1}")  # fmt: skip
+        accuracy_axes.set(title="validation accuracy", xlabel="epoch", ylim=(0, 1.02))
+        accuracy_axes.legend(loc="lower right")
+        for axes in (loss_axes, accuracy_axes):
+            axes.grid(alpha=0.3)
+            axes.xaxis.get_major_locator().set_params(integer=True)
+
+        share = confusion / confusion.sum(dim=1, keepdim=True).clamp(min=1)
+        matrix_axes.imshow(share.numpy(), cmap="Blues", vmin=0, vmax=1)
+        labels = [f"{name}  {share[i, i]:.0%}" for i, name in enumerate(names)]
+        matrix_axes.set(title=f"confusion matrix, epoch {best + 1}", xlabel="predicted", ylabel="true, share found")
+        small = max(3, min(10, 120 // size))
+        matrix_axes.set_xticks(range(size), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=small)
+        matrix_axes.set_yticks(range(size), labels, fontsize=small)
+        for i in range(size if size <= 20 else 0):  # beyond that the numbers would be too small to read
+            for j in range(size):
+                color = "white" if share[i, j] > 0.5 else "black"
+                matrix_axes.text(j, i, int(confusion[i, j]), ha="center", va="center", color=color, fontsize=small)
+        path = save_path.with_name(f"{save_path.stem}_results.png")
+        write_atomically(path, lambda p: figure.savefig(p, dpi=100, format="png"))
+
+
+def draw_predictions(
+    predictions: Sequence[tuple[Path | Image.Image, str, torch.Tensor]],
+    class_names: Sequence[str],
+    save: Path | None,
+    path: Path,
+) -> None:
+    """Draw each picture beside the bars of its class probabilities; of many pictures the first eight.
+
+    Shows the figure where there is a screen and `save` is None; else writes it to `save`, or to `path`, and prints
+    the file's name. Of many classes, the ten most probable are drawn.
+
+    Args:
+        predictions: for each image its path (or the picture itself), its title and its probabilities [num_classes]
+    """
+    from matplotlib import pyplot, rc_context
+
+    predictions = predictions[:8]
+    with rc_context(fonts()):
+        figure = pyplot.figure(figsize=(9, 3.6 * len(predictions)), layout="constrained")
+        rows = figure.subplots(len(predictions), 2, squeeze=False)
+        for (photo_axes, bar_axes), (source, title, probability) in zip(rows, predictions, strict=True):
+            photo_axes.imshow(open_image(source) if isinstance(source, Path) else source)
+            photo_axes.set_title(drawable(title), fontsize=10)
+            photo_axes.axis("off")
+            top = probability.topk(min(10, len(class_names))).indices.sort().values.tolist()
+            colors = [ORANGE if i == int(probability.argmax()) else BLUE for i in top]
+            bars = bar_axes.barh(range(len(top)), probability[top].tolist(), color=colors)
+            bar_axes.set_yticks(range(len(top)), [drawable(class_names[i]) for i in top])
+            bar_axes.bar_label(bars, fmt="%.3f", padding=3)
+            bar_axes.invert_yaxis()
+            bar_axes.set(xlim=(0, 1.15), xlabel="probability", xticks=[0, 0.25, 0.5, 0.75, 1])
+        if save is None and pyplot.get_backend().lower() not in ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template"):
+            pyplot.show()
+            return
+        path = save or path
+        write_atomically(path, lambda p: figure.savefig(p, dpi=100, format=path.suffix[1:] or "png"))
+        print(f"drawn in {path}")

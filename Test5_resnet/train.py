@@ -1,0 +1,168 @@
+"""Train a ResNet on the flower photos, or on your own: PATH/train/<class>/*.jpg and PATH/val/<class>/*.jpg.
+
+It starts from weights that were trained on ImageNet: transfer learning.
+
+python train.py --data-path PATH
+
+It writes resNet34.pth (the weights of the best epoch), class_indices.json, resNet34_results.png (how it went) and
+resNet34_last.pth (what --resume goes on from).
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import torch
+from torch import nn, optim
+from torch.utils.data import DataLoader
+from torchvision import transforms
+
+import utils
+from model import models
+
+HERE = Path(__file__).resolve().parent
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=utils.HelpFormatter)
+    data_path = HERE.parent / "data_set" / "flower_data"
+    parser.add_argument("--data-path", type=Path, default=data_path, help="folder that holds train/ and val/")
+    parser.add_argument("--output-dir", type=Path, default=HERE, help="folder to write to")
+    parser.add_argument("--epochs", type=utils.positive_int, default=3, help="times to go through the training set")
+    parser.add_argument("--batch-size", type=utils.positive_int, default=16, help="images in a step")
+    parser.add_argument("--lr", type=utils.learning_rate, default=0.0001, help="learning rate of Adam")
+    workers = utils.default_workers()
+    parser.add_argument("--workers", type=utils.whole_number, default=workers, help="processes that load images")
+    parser.add_argument("--seed", type=utils.whole_number, default=0, help="the same seed gives the same numbers again")
+    parser.add_argument("--device", type=utils.device, default=utils.default_device(), help="cpu, cuda:0, mps, ...")
+    parser.add_argument("--model-name", choices=models, default="resnet34", help="which of the ResNets")
+    parser.add_argument(
+        "--weights",
+        help="ImageNet weights: a file, or none to train from scratch (default: resnet34-pre.pth beside this script, "
+        "else torchvision's file, which is fetched)",
+    )
+    parser.add_argument("--freeze-layers", action="store_true", help="train fc alone, the last layer")
+    parser.add_argument("--resume", action="store_true", help="go on from the last finished epoch")
+    args = parser.parse_args()
+    if args.freeze_layers and args.weights == "none":
+        parser.error("--freeze-layers needs ImageNet weights: it does not go with --weights none")
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    utils.check_output_dir(args.output_dir)
+    device = args.device
+    print(f"using {device} device.")
+
+    data_transform = {
+        "train": transforms.Compose(
+            [
+                transforms.RandomResizedCrop(224),
+                transforms.RandomHorizontalFlip(),
+                transforms.ToTensor(),
+                transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+            ]
+        ),
+        "val": transforms.Compose(
+            [
+                transforms.Resize(256),
+                transforms.CenterCrop(224),
+                transforms.ToTensor(),
+                transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+            ]
+        ),
+    }
+
+    train_dataset = utils.ImageFolder(args.data_path / "train", data_transform["train"], seed=args.seed)
+    validate_dataset = utils.ImageFolder(args.data_path / "val", data_transform["val"], classes=train_dataset.classes)
+    train_num, val_num = len(train_dataset), len(validate_dataset)
+    cla_dict = dict(enumerate(train_dataset.classes))  # {0: "daisy", 1: "dandelion", ...}
+
+    options = utils.loader_options(args.workers, device)
+    train_loader = DataLoader(train_dataset, batch_size=args.batch_size, shuffle=True, **options)
+    validate_loader = DataLoader(validate_dataset, batch_size=args.batch_size, shuffle=False, **options)
+    print(f"using {train_num} images for training, {val_num} images for validation.")
+
+    torch.manual_seed(args.seed)
+    net = models[args.model_name]()  # 1000 classes, as the ImageNet weights have
+    if args.weights != "none" and not args.resume:
+        utils.load_imagenet_weights(net, args.model_name, args.weights, HERE / f"{args.model_name}-pre.pth")
+    if args.freeze_layers:
+        net.requires_grad_(False)  # no gradient is computed for these layers, and no backward pass
+    net.fc = nn.Linear(net.fc.in_features, len(cla_dict))  # a new last layer, for our classes
+    # channels_last keeps the channels of a pixel together in memory, as the fast convolutions want them
+    net.to(device, memory_format=torch.channels_last)
+    loss_function = nn.CrossEntropyLoss()
+    params = [p for p in net.parameters() if p.requires_grad]
+    optimizer = optim.Adam(params, lr=args.lr, fused=device.type in ("cpu", "cuda"))  # fused: in one pass
+
+    save_path = args.output_dir / f"{args.model_name.replace('resn', 'resN')}.pth"
+    settings = {
+        "model": args.model_name,
+        "freeze_layers": args.freeze_layers,
+        "data": utils.fingerprint(train_dataset, validate_dataset),
+        "batch_size": args.batch_size,
+        "lr": args.lr,
+        "seed": args.seed,
+    }
+    history = utils.new_history()
+    if args.resume:
+        history = utils.load_checkpoint(save_path, net, optimizer, settings)
+    best_acc = max(history["val_accuracy"], default=-1.0)
+    first_epoch = len(history["val_accuracy"])
+    if first_epoch >= args.epochs:
+        print(f"nothing left to do: {first_epoch} epochs are done. More: --epochs {first_epoch + 10} --resume")
+        return
+
+    for epoch in range(first_epoch, args.epochs):
+        start = time.perf_counter()
+        utils.seed_epoch(args.seed, epoch, train_dataset)
+
+        # train
+        net.train(not args.freeze_layers)  # frozen batch norm keeps its ImageNet statistics
+        running_loss = torch.zeros((), device=device)
+        train_bar = utils.ProgressBar(train_loader, f"train epoch[{epoch + 1}/{args.epochs}]")
+        for images, labels in train_bar:
+            images = images.to(device, memory_format=torch.channels_last, non_blocking=True)
+            labels = labels.to(device, non_blocking=True)
+            optimizer.zero_grad()
+            logits = net(images)
+            loss = loss_function(logits, labels)
+            loss.backward()
+            optimizer.step()
+
+            train_bar.loss = loss.detach()
+            running_loss += loss.detach()  # .item() here would make a GPU wait in every step
+
+        # validate
+        net.eval()
+        predictions = []
+        with torch.inference_mode():
+            for images, _ in validate_loader:
+                images = images.to(device, memory_format=torch.channels_last, non_blocking=True)
+                predictions.append(net(images).argmax(dim=1))
+        predict_y = torch.cat(predictions).cpu()
+        val_accurate = torch.eq(predict_y, torch.tensor(validate_dataset.targets)).sum().item() / val_num
+
+        train_loss = running_loss.item() / len(train_loader)
+        print(f"[epoch {epoch + 1}] train_loss: {train_loss:.3f}  val_accuracy: {val_accurate:.3f}")
+        utils.check_loss(train_loss)
+
+        history["train_loss"].append(train_loss)
+        history["val_accuracy"].append(val_accurate)
+        if epoch == 0:
+            utils.keep_previous(save_path)
+        if val_accurate > best_acc:
+            best_acc = val_accurate
+            history["best_predictions"] = predict_y.tolist()
+            utils.save_weights(net, save_path, cla_dict)
+        utils.save_checkpoint(save_path, net, optimizer, history, settings)
+        utils.draw_results(save_path, history, validate_dataset.targets, validate_dataset.classes)
+        print(f"epoch {epoch + 1} took {time.perf_counter() - start:.1f} s")
+
+    print("Finished Training")
+
+
+if __name__ == "__main__":
+    utils.run(main)
