@@ -24,6 +24,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--data-path", type=Path, default=data_path, help="where an image comes from if none is named")
     parser.add_argument("--weights", type=Path, help="weights file (default: vgg16Net.pth in --output-dir)")
     parser.add_argument("--model-name", choices=cfgs, default="vgg16", help="which of the VGG nets")
+    parser.add_argument("--width", type=utils.positive_int, default=2048, help="of the classifier, as in training")
     parser.add_argument("--output-dir", type=Path, default=HERE, help="folder that train.py wrote to")
     parser.add_argument("--device", type=utils.device, default=utils.default_device(), help="cpu, cuda:0, mps, ...")
     parser.add_argument("--save", type=Path, metavar="FIGURE", help="write the figure to this file, do not show it")
@@ -42,7 +43,7 @@ def main() -> None:
 
     weights = args.weights or args.output_dir / f"{args.model_name}Net.pth"
     class_indict = utils.read_class_indices(weights.with_name("class_indices.json"))
-    net = vgg(args.model_name, num_classes=len(class_indict))
+    net = vgg(args.model_name, num_classes=len(class_indict), width=args.width)
     utils.load_weights(net, weights)
     net.to(args.device).eval()
 

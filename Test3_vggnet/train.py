@@ -34,6 +34,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--seed", type=utils.whole_number, default=0, help="the same seed gives the same numbers again")
     parser.add_argument("--device", type=utils.device, default=utils.default_device(), help="cpu, cuda:0, mps, ...")
     parser.add_argument("--model-name", choices=cfgs, default="vgg16", help="which of the VGG nets")
+    parser.add_argument("--width", type=utils.positive_int, default=2048, help="of the classifier; the paper's is 4096")
     parser.add_argument("--init", choices=["xavier", "he"], default="xavier", help="how the first weights are drawn")
     parser.add_argument("--weights", type=Path, help="torchvision's file for the same VGG: start from its features")
     parser.add_argument("--resume", action="store_true", help="go on from the last finished epoch")
@@ -75,7 +76,7 @@ def main() -> None:
     print(f"using {train_num} images for training, {val_num} images for validation.")
 
     torch.manual_seed(args.seed)
-    net = vgg(args.model_name, num_classes=len(cla_dict), init_weights=True, init=args.init)
+    net = vgg(args.model_name, num_classes=len(cla_dict), width=args.width, init_weights=True, init=args.init)
     if args.weights:  # its 1000-class classifier is not taken: ours is trained anew
         utils.load_weights(net.features, args.weights, part="features.")
     # channels_last keeps the channels of a pixel together in memory, as the fast convolutions want them
@@ -86,6 +87,7 @@ def main() -> None:
     save_path = args.output_dir / f"{args.model_name}Net.pth"
     settings = {
         "model": args.model_name,
+        "width": args.width,
         "init": args.init,
         "data": utils.fingerprint(train_dataset, validate_dataset),
         "batch_size": args.batch_size,

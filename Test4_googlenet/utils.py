@@ -447,8 +447,8 @@ def load_imagenet_weights(net: nn.Module, model_name: str, weights: str | None, 
         return
     official = get_model_weights(model_name)["IMAGENET1K_V1"]
     try:
-        net.load_state_dict(official.get_state_dict(progress=True, check_hash=True))
-    except (OSError, RuntimeError) as error:  # no network, or not the file that its hash promises
+        net.load_state_dict(official.get_state_dict(progress=True, check_hash=True, weights_only=True))
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:  # no network, or a wrong hash
         raise UserError(
             f"could not fetch ImageNet weights ({error}): put {official.url} at {default}, "
             "or train from scratch with --weights none"

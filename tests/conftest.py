@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import io
 import os
+import pickle
 import random
 import runpy
 import shutil
@@ -14,12 +15,24 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 from PIL import Image
+from torchvision.datasets import CIFAR10
+from torchvision.datasets.utils import calculate_md5
 
 ROOT = Path(__file__).resolve().parent.parent
 LESSONS = sorted(path.name for path in ROOT.glob("Test[0-9]_*"))
 COLORS = {"blue": (40, 60, 200), "green": (40, 180, 60), "red": (200, 50, 40)}
+
+
+# folder: (weights file, options of train.py and predict.py alike, options of train.py alone): what runs quickly
+FLOWER_LESSONS: dict[str, tuple[str, list[str], list[str]]] = {
+    "Test2_alexnet": ("AlexNet.pth", [], []),
+    "Test3_vggnet": ("vgg11Net.pth", ["--model-name", "vgg11", "--width", "16"], []),
+    "Test4_googlenet": ("googleNet.pth", [], []),
+    "Test5_resnet": ("resNet18.pth", ["--model-name", "resnet18"], ["--weights", "none"]),
+}
 
 
 class Result(NamedTuple):
@@ -110,6 +123,35 @@ def draw_data_set(root: Path, classes: Sequence[str] = ("blue", "red"), train: i
 def data_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data set of two classes, 8 + 4 images. Tests only read it."""
     return draw_data_set(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def cifar10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A drawn CIFAR-10 in the official set's on-disk format: 100 training and 40 test images, a colour a class.
+
+    torchvision knows the MD5 of the official files: in this process it is made to expect those of the drawn ones.
+    """
+    root = tmp_path / "cifar"
+    base = root / CIFAR10.base_folder
+    base.mkdir(parents=True)
+
+    def batch(name: str, first: int, count: int) -> list[str]:
+        labels = [i % 10 for i in range(count)]
+        rng = np.random.default_rng(first)
+        pixels = np.array([[25 * label, 255 - 25 * label, 128] for label in labels])[:, :, None]
+        data = np.clip(pixels + rng.integers(-30, 30, size=(count, 3, 1024)), 0, 255).astype(np.uint8)
+        return dump(name, {"data": data.reshape(count, 3072), "labels": labels})
+
+    def dump(name: str, content: dict) -> list[str]:
+        (base / name).write_bytes(pickle.dumps(content))
+        return [name, calculate_md5(base / name)]
+
+    monkeypatch.setattr(CIFAR10, "train_list", [batch(f"data_batch_{i}", i, 20) for i in range(1, 6)])
+    monkeypatch.setattr(CIFAR10, "test_list", [batch("test_batch", 6, 40)])
+    names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+    meta = dump("batches.meta", {"label_names": names})
+    monkeypatch.setattr(CIFAR10, "meta", {"filename": meta[0], "key": "label_names", "md5": meta[1]})
+    return root
 
 
 @pytest.fixture(autouse=True)

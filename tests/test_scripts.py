@@ -1,22 +1,24 @@
 """The scripts, run as a learner runs them: in a copy of one folder, with nothing beside it."""
 
+import csv
+import hashlib
 import json
 import re
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import copy_lesson, draw_data_set, run_alone, run_here
+import torchvision
+from conftest import FLOWER_LESSONS, copy_lesson, draw_data_set, draw_image, load, run_alone, run_here
 from PIL import Image
-
-# folder: (its weights file, the most that train.py can be asked to do quickly)
-FLOWER_LESSONS = {"Test2_alexnet": "AlexNet.pth"}
+from torchvision import transforms
+from torchvision.datasets import CIFAR10
 
 
 @pytest.mark.parametrize("folder", FLOWER_LESSONS)
 def test_a_folder_alone_trains_and_predicts_from_any_directory(folder: str, tmp_path: Path) -> None:
     """Two classes of other names, one with a space and letters that are not ASCII; workers that are spawned."""
-    weights = FLOWER_LESSONS[folder]
+    weights, options, train_options = FLOWER_LESSONS[folder]
     lesson = copy_lesson(folder, tmp_path)
     data = draw_data_set(tmp_path / "my data", classes=("短毛猫", "sphynx cat"), train=3, val=1)
     elsewhere = tmp_path / "elsewhere"
@@ -24,8 +26,8 @@ def test_a_folder_alone_trains_and_predicts_from_any_directory(folder: str, tmp_
     (elsewhere / "sitecustomize.py").write_text(
         "import multiprocessing\nmultiprocessing.set_start_method('spawn')\n", encoding="utf-8"
     )
-    options = ["--data-path", data, "--epochs", 1, "--batch-size", 3, "--workers", 1]
-    result = run_alone(lesson / "train.py", *options, cwd=elsewhere, PYTHONPATH=str(elsewhere))
+    train_options = [*train_options, "--data-path", data, "--epochs", 1, "--batch-size", 3, "--workers", 1]
+    result = run_alone(lesson / "train.py", *options, *train_options, cwd=elsewhere, PYTHONPATH=str(elsewhere))
     assert result.status == 0, result.err
     assert result.err == ""
     lines = result.out.splitlines()
@@ -43,7 +45,7 @@ def test_a_folder_alone_trains_and_predicts_from_any_directory(folder: str, tmp_
     assert all(isinstance(value, torch.Tensor) for value in state.values())
 
     photo = data / "val" / "短毛猫" / "短毛猫_0.jpg"
-    result = run_alone(lesson / "predict.py", photo, "--save", "figure.png", cwd=elsewhere)
+    result = run_alone(lesson / "predict.py", photo, *options, "--save", "figure.png", cwd=elsewhere)
     assert result.status == 0, result.err
     assert result.err == ""
     probabilities = [float(line.split("prob: ")[1]) for line in result.out.splitlines() if "prob: " in line]
@@ -59,8 +61,10 @@ def test_predict_without_an_image_takes_one_from_the_validation_set(
 ) -> None:
     lesson = copy_lesson(folder, tmp_path)
     trained = tmp_path / "trained"
-    options = ["--data-path", data_set, "--output-dir", trained, "--device", "cpu"]
-    assert run_here(lesson / "train.py", *options, "--epochs", 1, "--workers", 0).status == 0
+    _, options, train_options = FLOWER_LESSONS[folder]
+    options = [*options, "--data-path", data_set, "--output-dir", trained, "--device", "cpu"]
+    result = run_here(lesson / "train.py", *options, *train_options, "--epochs", 1, "--workers", 0)
+    assert result.status == 0, result.err
     assert not list(lesson.glob("*.pth"))
 
     result = run_here(lesson / "predict.py", *options)
@@ -87,7 +91,13 @@ def test_a_new_run_keeps_what_an_earlier_one_made(tmp_path: Path, data_set: Path
 
 
 # the lesson's values: epochs, batch size, learning rate
-DEFAULTS = {"Test2_alexnet": (10, 32, 0.0002)}
+DEFAULTS = {
+    "Test1_official_demo": (5, 36, "0.001 for adam"),
+    "Test2_alexnet": (10, 32, 0.0002),
+    "Test3_vggnet": (30, 32, 0.0001),
+    "Test4_googlenet": (30, 32, 0.0003),
+    "Test5_resnet": (3, 16, 0.0001),
+}
 
 
 @pytest.mark.parametrize("folder", DEFAULTS)
@@ -97,10 +107,213 @@ def test_help_shows_the_lessons_defaults(folder: str, tmp_path: Path) -> None:
     epochs, batch_size, lr = DEFAULTS[folder]
     assert re.search(rf"--epochs EPOCHS [^-]*\(default: {epochs}\)", help_text)
     assert re.search(rf"--batch-size BATCH_SIZE [^-]*\(default: {batch_size}\)", help_text)
-    assert re.search(rf"--lr LR [^-]*\(default: {lr}\)", help_text)
+    assert re.search(rf"--lr LR [^-]*\(default:[^-]* {lr}\)", help_text)
     for option in ("--data-path", "--output-dir", "--workers", "--seed", "--device"):
         assert re.search(rf"{option} [A-Z_]+ .*?\(default: \S+", help_text)
     assert "--resume" in help_text
     help_text = " ".join(run_here(lesson / "predict.py", "--help").out.split())
     for option in ("[IMAGE ...]", "--weights", "--output-dir", "--device", "--save FIGURE"):
         assert option in help_text
+
+
+# ---------------------------------------------------------------- Test1
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adagrad", "rmsprop", "adam"])
+def test_lenet_learns_with_every_optimizer_and_predicts(optimizer: str, tmp_path: Path, cifar10: Path) -> None:
+    lesson = copy_lesson("Test1_official_demo", tmp_path)
+    options = ["--data-path", cifar10]
+    result = run_here(lesson / "train.py", *options, "--optimizer", optimizer, "--batch-size", 10, "--epochs", 12)
+    assert result.status == 0, result.err
+    assert "using 100 images for training, 40 images for testing." in result.out
+    epochs = re.findall(r"^\[epoch \d+\] train_loss: (\S+)  test_accuracy: (\S+), all test", result.out, re.MULTILINE)
+    assert len(epochs) == 12 and float(epochs[-1][0]) < 0.8 * float(epochs[0][0])
+
+    result = run_here(lesson / "predict.py", *options)
+    assert result.status == 0, result.err
+    assert re.search(r"^image: test image \d+  class: \w+  \(true class: \w+\)$", result.out, re.MULTILINE)
+    probabilities = re.findall(r"^class: (\w+) +prob: (\S+)$", result.out, re.MULTILINE)
+    assert [name for name, _ in probabilities] == [
+        "plane",
+        "car",
+        "bird",
+        "cat",
+        "deer",
+        "dog",
+        "frog",
+        "horse",
+        "ship",
+        "truck",
+    ]
+    assert sum(float(prob) for _, prob in probabilities) == pytest.approx(1, abs=0.006)
+    assert (lesson / "Lenet_prediction.png").is_file() and (lesson / "Lenet_results.png").is_file()
+
+
+def test_lenet_reports_every_500_steps(tmp_path: Path, cifar10: Path) -> None:
+    script = copy_lesson("Test1_official_demo", tmp_path) / "train.py"
+    # 100 images in batches of one are 100 steps: the lesson's 500 are brought within reach
+    script.write_text(script.read_text(encoding="utf-8").replace("500", "40"), encoding="utf-8")
+    result = run_here(script, "--data-path", cifar10, "--batch-size", 1, "--epochs", 2)
+    assert result.status == 0, result.err
+    steps = re.findall(
+        r"^\[(\d), +(\d+)\] train_loss: \d\.\d{3}  test_accuracy: [01]\.\d{3}$", result.out, re.MULTILINE
+    )
+    assert steps == [("1", "40"), ("1", "80"), ("2", "40"), ("2", "80")]
+
+
+def test_lenet_measures_what_the_saved_weights_reach(tmp_path: Path, cifar10: Path) -> None:
+    """The accuracy of the best epoch, against a loop of our own over the same set, one picture at a time."""
+    script = copy_lesson("Test1_official_demo", tmp_path) / "train.py"
+    result = run_here(script, "--data-path", cifar10, "--batch-size", 10, "--epochs", 4)
+    best = max(float(accuracy) for accuracy in re.findall(r"test_accuracy: ([\d.]+), all", result.out))
+    net = load("Test1_official_demo", "model").LeNet()
+    net.load_state_dict(torch.load(script.parent / "Lenet.pth", weights_only=True))
+    transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.5,) * 3, (0.5,) * 3)])
+    test_set = CIFAR10(cifar10, train=False, transform=transform)
+    right = sum(int(net(image[None]).argmax()) == label for image, label in test_set)
+    assert best == pytest.approx(right / len(test_set), abs=0.0006)
+
+
+# ---------------------------------------------------------------- weights from elsewhere
+
+
+def test_vgg_starts_from_torchvisions_features(tmp_path: Path, data_set: Path) -> None:
+    lesson = copy_lesson("Test3_vggnet", tmp_path)
+    theirs = torchvision.models.vgg11()
+    torch.save(theirs.state_dict(), tmp_path / "vgg11.pth")
+    options = ["--model-name", "vgg11", "--width", 16, "--data-path", data_set, "--epochs", 1, "--workers", 0]
+    # a rate so small that a step cannot be seen: what is saved is what training started from
+    result = run_here(lesson / "train.py", *options, "--weights", tmp_path / "vgg11.pth", "--lr", 1e-30)
+    assert result.status == 0, result.err
+    saved = torch.load(lesson / "vgg11Net.pth", weights_only=True)
+    for name, value in theirs.features.state_dict().items():
+        torch.testing.assert_close(saved[f"features.{name}"], value, rtol=0, atol=1e-20)
+    assert saved["classifier.1.weight"].shape == (16, 512 * 7 * 7)
+
+    for name, words in (("vgg13", "another net"), ("vgg11_bn", "batch norm")):
+        torch.save(torchvision.models.get_model(name, weights=None).state_dict(), tmp_path / "vgg11.pth")
+        result = run_here(lesson / "train.py", *options, "--weights", tmp_path / "vgg11.pth")
+        assert result.status == 1 and words in result.err and result.err.count("\n") == 1
+
+
+@pytest.fixture
+def imagenet_weights(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    state = torchvision.models.resnet18().state_dict()
+    state["bn1.running_mean"] += 0.5  # statistics that a frozen layer must keep
+    torch.save(state, tmp_path / "resnet18.pth")
+    return tmp_path / "resnet18.pth"
+
+
+def resnet_options(data: Path) -> list[object]:
+    return ["--model-name", "resnet18", "--data-path", data, "--workers", 0, "--batch-size", 3]
+
+
+def test_frozen_layers_stay_bit_for_bit_as_they_were(tmp_path: Path, data_set: Path, imagenet_weights: Path) -> None:
+    lesson = copy_lesson("Test5_resnet", tmp_path)
+    options = [*resnet_options(data_set), "--weights", imagenet_weights, "--freeze-layers", "--epochs", 2]
+    result = run_here(lesson / "train.py", *options)
+    assert result.status == 0, result.err
+    before = torch.load(imagenet_weights, weights_only=True)
+    last = torch.load(lesson / "resNet18_last.pth", weights_only=True)
+    for name, value in last["net"].items():
+        if name.startswith("fc."):
+            assert value.shape[0] == 2
+        else:
+            assert torch.equal(value, before[name]), name
+    assert [group["params"] for group in last["optimizer"]["param_groups"]] == [[0, 1]]  # fc's weight and bias alone
+
+
+def test_all_layers_are_trained_without_freezing(tmp_path: Path, data_set: Path, imagenet_weights: Path) -> None:
+    """The file is found by its name in the folder, as the lesson has it."""
+    lesson = copy_lesson("Test5_resnet", tmp_path)
+    imagenet_weights.rename(lesson / "resnet18-pre.pth")
+    result = run_here(lesson / "train.py", *resnet_options(data_set), "--epochs", 1)
+    assert result.status == 0, result.err
+    before = torch.load(lesson / "resnet18-pre.pth", weights_only=True)
+    saved = torch.load(lesson / "resNet18.pth", weights_only=True)
+    same = [name for name, value in saved.items() if torch.equal(value, before[name])]
+    assert same == []
+    distance = max((saved[name] - before[name]).abs().max() for name in saved if name.endswith("conv1.weight"))
+    assert distance < 0.001  # three steps of Adam at 0.0001: it started from the file
+
+
+def test_imagenet_weights_are_fetched_and_checked(
+    tmp_path: Path, data_set: Path, imagenet_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lesson = copy_lesson("Test5_resnet", tmp_path)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
+    options = [*resnet_options(data_set), "--epochs", 1]
+    official = torchvision.models.ResNet18_Weights.IMAGENET1K_V1.value
+    digest = hashlib.sha256(imagenet_weights.read_bytes()).hexdigest()[:8]
+
+    for name in (f"resnet18-{digest}.pth", "resnet18-00000000.pth"):
+        (tmp_path / name).write_bytes(imagenet_weights.read_bytes())
+    for name in ("resnet18-00000000.pth", "resnet18-absent.pth"):  # a wrong hash; nothing there
+        monkeypatch.setattr(official, "url", (tmp_path / name).as_uri())
+        result = run_here(lesson / "train.py", *options)
+        assert result.status == 1 and result.err.strip().splitlines()[-1].startswith("error: could not fetch")
+        assert official.url in result.err and "resnet18-pre.pth" in result.err and "--weights none" in result.err
+        assert not list(lesson.glob("*.pth"))
+
+    monkeypatch.setattr(official, "url", (tmp_path / f"resnet18-{digest}.pth").as_uri())
+    result = run_here(lesson / "train.py", *options, "--lr", 1e-30)
+    assert result.status == 0, result.err
+    saved = torch.load(lesson / "resNet18.pth", weights_only=True)
+    before = torch.load(imagenet_weights, weights_only=True)
+    assert all(torch.equal(saved[name], before[name]) for name in saved if "conv" in name)
+
+
+# ---------------------------------------------------------------- batch_predict.py
+
+
+@pytest.fixture
+def trained_resnet(tmp_path: Path) -> Path:
+    """A copy of Test5 with weights for two classes, whose batch norm has seen pictures."""
+    lesson = copy_lesson("Test5_resnet", tmp_path)
+    torch.manual_seed(0)
+    net = load("Test5_resnet", "model").resnet18(num_classes=2)
+    net.train()(torch.randn(8, 3, 64, 64))
+    torch.save(net.state_dict(), lesson / "resNet18.pth")
+    (lesson / "class_indices.json").write_text('{"0": "blue", "1": "red"}', encoding="utf-8")
+    return lesson
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 100])
+def test_batch_predict_names_every_image(batch_size: int, tmp_path: Path, trained_resnet: Path) -> None:
+    """Nine images, a last batch of one; the same probabilities as predict.py gives one by one."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(9):
+        draw_image((20 * i, 200 - 20 * i, 100), seed=i).save(folder / f"{i} 花.jpg")
+    (folder / "notes.txt").write_text("not an image", encoding="utf-8")
+    options = ["--model-name", "resnet18"]
+    csv_path = tmp_path / "out" / "predictions.csv"
+    command = [folder, *options, "--batch-size", batch_size, "--csv", csv_path]
+    result = run_here(trained_resnet / "batch_predict.py", *command)
+    assert result.status == 0, result.err
+    lines = re.findall(r"^image: (.*)  class: (blue|red)  prob: (\d\.\d{3})$", result.out, re.MULTILINE)
+    assert [name for name, _, _ in lines] == [f"{i} 花.jpg" for i in range(9)]
+    one_by_one = run_here(trained_resnet / "predict.py", folder, *options).out
+    probabilities = re.findall(r"class: blue +prob: (\S+)\nclass: red +prob: (\S+)", one_by_one)
+    for (_, _, prob), both in zip(lines, probabilities, strict=True):
+        assert float(prob) == pytest.approx(max(map(float, both)), abs=0.0011)
+    with csv_path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["image"], row["class"], f"{float(row['prob']):.3f}") for row in rows] == lines
+
+
+def test_batch_predict_skips_what_it_cannot_read_and_says_so(tmp_path: Path, trained_resnet: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(3):
+        draw_image((200, 50, 40), seed=i).save(folder / f"{i}.jpg")
+    (folder / "1.jpg").write_text("text", encoding="utf-8")
+    options = ["--model-name", "resnet18", "--batch-size", 1, "--csv", tmp_path / "a.csv"]
+    for workers in (0, 2):
+        result = run_here(trained_resnet / "batch_predict.py", folder, *options, "--workers", workers)
+        assert result.status == 1
+        assert re.findall(r"^image: (\S+)", result.out, re.MULTILINE) == ["0.jpg", "2.jpg"]
+        assert re.search(r"^skipped: .*1\.jpg", result.out, re.MULTILINE)
+        assert result.err.count("\n") == 1 and "1 of 3 images" in result.err
+        assert (tmp_path / "a.csv").read_text(encoding="utf-8").count("\n") == 3
