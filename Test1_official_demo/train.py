@@ -105,7 +105,7 @@ def main() -> None:
 
     for epoch in range(first_epoch, args.epochs):
         start = time.perf_counter()
-        utils.seed_epoch(args.seed, epoch)
+        utils.seed_epoch(args.seed, epoch, train_loader)
         epoch_loss = torch.zeros((), device=device)
         running_loss = torch.zeros((), device=device)
         for step, (images, labels) in enumerate(train_loader, start=1):
@@ -148,4 +148,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    utils.run(main)
+    utils.run(main, when_stopped="go on from the last finished epoch with --resume")

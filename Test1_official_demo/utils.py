@@ -24,7 +24,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import nn
 from torch.optim import Optimizer
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, RandomSampler
 from torchvision import datasets
 from torchvision.datasets.folder import IMG_EXTENSIONS, has_file_allowed_extension
 from torchvision.models import get_model_weights
@@ -36,8 +36,8 @@ class UserError(Exception):
     """Something the learner can mend. The message is one line: what is wrong, and what to do."""
 
 
-def run(main: Callable[[], None]) -> None:
-    """Call a script's main(); a UserError ends it with one line and exit status 1, Ctrl-C with one line and 130."""
+def run(main: Callable[[], None], when_stopped: str = "nothing was changed") -> None:
+    """Call a script's main(). A UserError ends it with one line and exit status 1, Ctrl-C with one line and 130."""
     keep_memory()
     try:
         main()
@@ -48,7 +48,7 @@ def run(main: Callable[[], None]) -> None:
     except torch.OutOfMemoryError:
         raise SystemExit("error: the device has too little memory: try a smaller --batch-size") from None
     except KeyboardInterrupt:
-        print("\nstopped. train.py --resume goes on from the last finished epoch.", file=sys.stderr)
+        print(f"\nstopped: {when_stopped}", file=sys.stderr)
         raise SystemExit(130) from None
 
 
@@ -90,7 +90,7 @@ def positive_int(text: str) -> int:
 
 
 def whole_number(text: str) -> int:
-    return number(text, int, lambda value: value >= 0, "a whole number from 0")
+    return number(text, int, lambda value: 0 <= value < 2**63, "a whole number from 0")
 
 
 def learning_rate(text: str) -> float:
@@ -273,14 +273,16 @@ def open_cifar10(root: Path, train: bool) -> datasets.CIFAR10:
         ) from error
 
 
-def seed_epoch(seed: int, epoch: int, dataset: ImageFolder | None = None) -> None:
+def seed_epoch(seed: int, epoch: int, loader: DataLoader) -> None:
     """Set the random numbers of one epoch: the order of the images, their augmentation, and dropout.
 
     They depend on (seed, epoch) and not on what ran before, so a resumed run does what an unstopped one does.
     """
     torch.manual_seed(mix(seed, epoch))
-    if dataset is not None:
-        dataset.epoch.fill_(epoch)
+    if isinstance(loader.sampler, RandomSampler):  # what shuffle=True makes: it shares the loader's generator
+        loader.sampler.generator = torch.Generator().manual_seed(mix(seed, epoch, 1))
+    if isinstance(loader.dataset, ImageFolder):
+        loader.dataset.epoch.fill_(epoch)
 
 
 def loader_options(workers: int, device: torch.device) -> dict:
@@ -290,6 +292,8 @@ def loader_options(workers: int, device: torch.device) -> dict:
         "persistent_workers": workers > 0,
         "pin_memory": device.type == "cuda",
         "worker_init_fn": ignore_interrupt,
+        # of its own: the loader takes a number when it starts workers, and dropout's numbers must not shift by that
+        "generator": torch.Generator(),
     }
 
 
@@ -345,10 +349,13 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     unfinished = path.with_name(f"{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(unfinished)
-        unfinished.replace(path)
+        try:
+            write(unfinished)
+            unfinished.replace(path)
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            raise
     except (OSError, RuntimeError) as error:  # torch.save reports a failed write as a RuntimeError
-        unfinished.unlink(missing_ok=True)
         raise UserError(f"cannot write {path}: {str(error).splitlines()[0]}") from error
 
 
@@ -393,11 +400,16 @@ def load_file(path: Path) -> dict:
             with zipfile.ZipFile(path) as archive:
                 if bad := archive.testzip():
                     raise UserError(f"{path} is damaged: its part {bad} has changed since it was written")
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on a file that torch did not write; it is refused below
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except UserError:
+        raise
     except pickle.UnpicklingError as error:
         raise UserError(f"{path} is damaged, or holds more than weights: it was not loaded") from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is damaged: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # garbage makes the unpickler fail in any way
+        reason = str(error).splitlines() or [type(error).__name__]
+        raise UserError(f"{path} is damaged: {reason[0]}") from error
     if not isinstance(state, dict):
         raise UserError(f"{path} holds no weights, but a {type(state).__name__}")
     return state
@@ -416,19 +428,22 @@ def load_weights(net: nn.Module, path: Path, part: str = "", leave_out: tuple[st
     state = load_file(path)
     if "optimizer" in state:
         raise UserError(f"{path} is what train.py --resume goes on from; the weights are in the file without _last")
+    if not all(isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()):
+        raise UserError(f"{path} holds no weights: a weights file is a net's state_dict")
     state = {name.removeprefix(part): value for name, value in state.items() if name.startswith(part)}
     state = {name: value for name, value in state.items() if not name.startswith(leave_out)}
     expected = net.state_dict()
     wrong = [name for name in (*expected, *state) if (name in expected) != (name in state)]
     # files from before 2018 do not count batch norm's batches, and load_state_dict does not ask them to
     wrong = [name for name in wrong if not name.endswith("num_batches_tracked")]
-    if any(name.endswith("running_mean") for name in wrong if name in state):
+    if any("running_mean" in name for name in state) and not any("running_mean" in name for name in expected):
         raise UserError(f"{path} does not fit: it is of a net with batch norm layers, which this net does not have")
     if wrong:
         raise UserError(f"{path} is of another net: {len(wrong)} names are missing or unknown, such as {wrong[0]}")
     *_, last = expected  # the bias of the layer that gives the logits, unless only a part is asked for
     if not part and state[last].shape != expected[last].shape:
-        raise UserError(f"{path} is for {len(state[last])} classes, not for {len(expected[last])}")
+        where = "ImageNet" if len(expected[last]) == 1000 else "class_indices.json"
+        raise UserError(f"{path} is for {len(state[last])} classes, not for the {len(expected[last])} of {where}")
     for name, value in expected.items():
         if name in state and state[name].shape != value.shape:
             raise UserError(f"{path} is of another net: {name} is {list(state[name].shape)}, not {list(value.shape)}")
@@ -519,10 +534,13 @@ def load_checkpoint(save_path: Path, net: nn.Module, optimizer: Optimizer, setti
         other = [f"{name} {before[name]}, not {settings[name]}" for name in settings if before[name] != settings[name]]
         if other:
             raise UserError(f"{path} was made with {'; '.join(other)}: resume with the same, or start without --resume")
+        history = state["history"]
+        if history.keys() != new_history().keys() or len(history["train_loss"]) != len(history["val_accuracy"]):
+            raise ValueError("the history is not one of ours")
         net.load_state_dict(state["net"])
         optimizer.load_state_dict(state["optimizer"])
-        return state["history"]
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        return history
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise UserError(f"{path} is damaged, or was not written by this train.py: start without --resume") from error
 
 

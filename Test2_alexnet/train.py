@@ -97,7 +97,7 @@ def main() -> None:
 
     for epoch in range(first_epoch, args.epochs):
         start = time.perf_counter()
-        utils.seed_epoch(args.seed, epoch, train_dataset)
+        utils.seed_epoch(args.seed, epoch, train_loader)
 
         # train
         net.train()
@@ -145,4 +145,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    utils.run(main)
+    utils.run(main, when_stopped="go on from the last finished epoch with --resume")

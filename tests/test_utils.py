@@ -84,7 +84,7 @@ def test_augmentation_depends_on_seed_epoch_and_image_alone(data_set: Path) -> N
 
     def images(seed: int, epoch: int, before: int = 0) -> list[torch.Tensor]:
         folder = utils.ImageFolder(data_set / "train", transform, seed=seed)
-        utils.seed_epoch(seed, epoch, folder)
+        folder.epoch.fill_(epoch)
         torch.rand(before + 1)  # what else happened does not matter
         state = torch.get_rng_state()
         drawn = [folder[i][0] for i in range(len(folder))]

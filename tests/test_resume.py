@@ -1,0 +1,238 @@
+"""Runs that are killed, stopped, resumed and repeated."""
+
+import random
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import FLOWER_LESSONS, Result, copy_lesson, draw_data_set, environment, load, run_here
+
+
+def train(script: Path, *options: object) -> Result:
+    folder = script.parent.name
+    extra: list[str] = []
+    if folder in FLOWER_LESSONS:
+        _, both, only_train = FLOWER_LESSONS[folder]
+        extra = [*both, *only_train]
+    return run_here(script, *extra, "--workers", 0, "--device", "cpu", *options)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    [path] = [path for path in folder.glob("*.pth") if not path.stem.endswith(("_last", "_previous"))]
+    return torch.load(path, weights_only=True)
+
+
+def last(folder: Path) -> dict:
+    [path] = folder.glob("*_last.pth")
+    return torch.load(path, weights_only=True)
+
+
+def assert_same_end(one: Path, other: Path) -> None:
+    """Both runs left the same best weights, the same last weights and the same history, bit for bit."""
+    for a, b in ((weights(one), weights(other)), (last(one)["net"], last(other)["net"])):
+        assert a.keys() == b.keys()
+        assert all(torch.equal(a[name], b[name]) for name in a)
+    assert last(one)["history"] == last(other)["history"]
+    moments = [last(folder)["optimizer"]["state"] for folder in (one, other)]
+    for state, twin in zip(moments[0].values(), moments[1].values(), strict=True):
+        assert all(torch.equal(state[name], twin[name]) for name in state)
+
+
+def test_a_run_killed_at_random_moments_ends_as_one_that_was_not(tmp_path: Path, data_set: Path) -> None:
+    script = copy_lesson("Test2_alexnet", tmp_path) / "train.py"
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    options = ["--data-path", str(data_set), "--epochs", "14", "--batch-size", "3", "--device", "cpu", "--workers", "0"]
+    result = run_here(script, *options, "--output-dir", straight)
+    assert result.status == 0, result.err
+    seconds = [float(took) for took in re.findall(r"took ([\d.]+) s", result.out)]
+    an_epoch = sum(seconds) / len(seconds)
+
+    rng = random.Random(0)
+    kills, done = 0, []
+    while kills < 6:
+        command = [sys.executable, "-u", str(script), *options, "--output-dir", str(killed)]
+        if (killed / "AlexNet_last.pth").exists():
+            command.append("--resume")
+            done.append(len(last(killed)["history"]["train_loss"]))
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as process:
+            lines = iter(process.stdout.readline, "")
+            assert any(line.startswith("using") and "images" in line for line in lines)  # it has started
+            time.sleep(rng.uniform(0.3, 1.8) * an_epoch)  # 6 times 1.8 are less than 14 epochs
+            assert process.poll() is None, "it ended before it was killed"
+            process.kill()
+        kills += 1
+    assert len(set(done)) > 1, "the kills came too early: no epoch was finished between them"
+    result = run_here(script, *options, "--output-dir", killed, "--resume")
+    assert result.status == 0, result.err
+    assert_same_end(straight, killed)
+
+
+@pytest.mark.parametrize("folder", [*FLOWER_LESSONS, "Test1_official_demo"])
+def test_resumed_runs_end_as_straight_ones_and_seeds_decide(
+    folder: str, tmp_path: Path, data_set: Path, cifar10: Path
+) -> None:
+    script = copy_lesson(folder, tmp_path) / "train.py"
+    data = cifar10 if folder == "Test1_official_demo" else data_set
+    options = ["--data-path", data, "--batch-size", 3]
+    places = [tmp_path / name for name in ("straight", "again", "halves", "other seed")]
+    straight, again, halves, other = places
+    assert train(script, *options, "--output-dir", straight, "--epochs", 3).status == 0
+    torch.rand(7)  # what this process did before does not matter
+    assert train(script, *options, "--output-dir", again, "--epochs", 3).status == 0
+    assert_same_end(straight, again)
+    assert train(script, *options, "--output-dir", halves, "--epochs", 1).status == 0
+    result = train(script, *options, "--output-dir", halves, "--epochs", 3, "--resume")
+    assert result.status == 0, result.err
+    assert re.findall(r"^\[epoch (\d)\]", result.out, re.MULTILINE) == ["2", "3"]
+    assert_same_end(straight, halves)
+    assert train(script, *options, "--output-dir", other, "--epochs", 1, "--seed", 1).status == 0
+    assert last(other)["history"]["train_loss"][0] != last(straight)["history"]["train_loss"][0]
+
+    result = train(script, *options, "--output-dir", halves, "--epochs", 3, "--resume")
+    assert result.status == 0 and "nothing left to do: 3 epochs are done" in result.out
+
+
+def test_workers_do_not_change_the_numbers(tmp_path: Path, data_set: Path) -> None:
+    script = copy_lesson("Test2_alexnet", tmp_path) / "train.py"
+    for workers in (0, 2):
+        options = ["--data-path", data_set, "--output-dir", tmp_path / str(workers), "--epochs", 3, "--batch-size", 3]
+        assert train(script, *options, "--workers", workers).status == 0
+    assert_same_end(tmp_path / "0", tmp_path / "2")
+
+
+def test_each_epoch_has_its_own_order_and_augmentation(data_set: Path) -> None:
+    from torch.utils.data import DataLoader
+    from torchvision import transforms
+
+    utils = load("Test2_alexnet", "utils")
+    transform = transforms.Compose([transforms.RandomResizedCrop(8), transforms.ToTensor()])
+    folder = utils.ImageFolder(data_set / "train", transform, seed=3)
+    loader = DataLoader(folder, batch_size=8, shuffle=True, **utils.loader_options(1, torch.device("cpu")))
+
+    def epoch(number: int) -> tuple[list[float], torch.Tensor]:
+        utils.seed_epoch(3, number, loader)
+        [(images, labels)] = list(loader)
+        return [*labels.tolist(), torch.rand(1).item()], images  # the order, and the next number that dropout would get
+
+    first = [epoch(number) for number in range(4)]
+    again = [epoch(number) for number in (3, 2, 1, 0)][::-1]  # whatever workers that live on have done before
+    assert len({tuple(labels) for labels, _ in first}) > 1
+    for (labels, images), (same_labels, same_images) in zip(first, again, strict=True):
+        assert labels == same_labels and torch.equal(images, same_images)
+    assert not any(torch.equal(first[0][1], images) for _, images in first[1:])
+
+
+OTHER_SETTINGS: dict[str, list[tuple[list[str], str]]] = {
+    "Test1_official_demo": [(["--optimizer", "sgd"], "optimizer")],
+    "Test2_alexnet": [(["--batch-size", "4"], "batch_size"), (["--lr", "0.1"], "lr"), (["--seed", "5"], "seed")],
+    "Test3_vggnet": [(["--init", "he"], "init"), (["--width", "17"], "width")],
+    "Test4_googlenet": [(["--lr", "0.1"], "lr")],
+    "Test5_resnet": [(["--freeze-layers", "--weights", "a"], "freeze_layers")],
+}
+
+
+@pytest.mark.parametrize("folder", OTHER_SETTINGS)
+def test_resuming_with_other_settings_is_refused(folder: str, tmp_path: Path, data_set: Path, cifar10: Path) -> None:
+    script = copy_lesson(folder, tmp_path) / "train.py"
+    options = ["--data-path", cifar10 if folder == "Test1_official_demo" else data_set, "--batch-size", 3]
+    assert train(script, *options, "--epochs", 1).status == 0
+    before = last(script.parent)
+    for changed, name in OTHER_SETTINGS[folder]:
+        result = train(script, *options, *changed, "--epochs", 2, "--resume")
+        assert result.status == 1 and result.err.count("\n") == 1, result.err
+        assert f"{name} " in result.err and "resume with the same" in result.err
+    assert last(script.parent)["history"] == before["history"]
+
+
+def test_resuming_with_another_model_or_other_data_is_refused(tmp_path: Path) -> None:
+    script = copy_lesson("Test5_resnet", tmp_path) / "train.py"
+    data = draw_data_set(tmp_path / "data")
+    options = ["--data-path", data, "--epochs", 2, "--resume"]
+    assert train(script, "--data-path", data, "--epochs", 1).status == 0
+
+    shutil.copy(script.parent / "resNet18_last.pth", script.parent / "resNet34_last.pth")
+    assert "model resnet18, not resnet34" in train(script, *options, "--model-name", "resnet34").err
+    shutil.copytree(data, tmp_path / "moved")
+    assert "nothing left" in train(script, "--data-path", tmp_path / "moved", "--epochs", 1, "--resume").out
+    for part in ("train", "val"):
+        (data / part / "red").rename(data / part / "crimson")
+    assert "data " in train(script, *options).err
+    for part in ("train", "val"):
+        (data / part / "crimson").rename(data / part / "red")
+    (data / "train" / "red" / "red_0.jpg").unlink()
+    result = train(script, *options)
+    assert result.status == 1 and "data " in result.err and result.err.count("\n") == 1
+
+
+def test_nothing_to_resume_and_damaged_files(tmp_path: Path, data_set: Path) -> None:
+    script = copy_lesson("Test4_googlenet", tmp_path) / "train.py"
+    options = ["--data-path", data_set, "--epochs", 2]
+    result = train(script, *options, "--resume")
+    assert result.status == 1 and "nothing to resume" in result.err and result.err.count("\n") == 1
+    assert train(script, "--data-path", data_set, "--epochs", 1).status == 0
+    path = script.parent / "googleNet_last.pth"
+    whole, state = path.read_bytes(), last(script.parent)
+    for content in (b"", b"text", whole[:5000], whole[: len(whole) // 2], whole[:-1]):
+        path.write_bytes(content)
+        result = train(script, *options, "--resume")
+        assert result.status == 1 and "damaged" in result.err and result.err.count("\n") == 1
+    for spoiled in (
+        {key: value for key, value in state.items() if key != "optimizer"},
+        {**state, "history": {}},
+        {**state, "history": {"train_loss": [1.0]}},
+        {**state, "net": {}},
+        {**state, "optimizer": {"state": {}, "param_groups": []}},
+        state["net"],
+    ):
+        torch.save(spoiled, path)
+        result = train(script, *options, "--resume")
+        assert result.status == 1 and "damaged" in result.err and result.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("folder", [*FLOWER_LESSONS, "Test1_official_demo"])
+def test_ctrl_c_names_resume(
+    folder: str, tmp_path: Path, data_set: Path, cifar10: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = copy_lesson(folder, tmp_path) / "train.py"
+    options = ["--data-path", cifar10 if folder == "Test1_official_demo" else data_set, "--batch-size", 3]
+    step, steps = torch.optim.Adam.step, []
+
+    def stop_in_second_step(self: torch.optim.Adam, *args: object) -> object:
+        steps.append(1)
+        if len(steps) == 2:
+            raise KeyboardInterrupt
+        return step(self, *args)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", stop_in_second_step)
+    result = train(script, *options, "--epochs", 2)
+    assert result.status == 130 and "Traceback" not in result.err
+    assert "--resume" in result.err and len(result.err.strip().splitlines()) == 1
+    assert not list(script.parent.glob("*.pth*"))
+
+
+def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path, data_set: Path) -> None:
+    script = copy_lesson("Test2_alexnet", tmp_path) / "train.py"
+    result = train(script, "--data-path", data_set, "--epochs", 5, "--lr", 1e30)
+    assert result.status == 1 and "--lr" in result.err and result.err.count("\n") == 1
+
+
+def test_writing_is_all_or_nothing(tmp_path: Path) -> None:
+    utils = load("Test2_alexnet", "utils")
+    path = tmp_path / "file"
+    path.write_text("old", encoding="utf-8")
+
+    def stop_half_way(unfinished: Path) -> None:
+        unfinished.write_text("ne", encoding="utf-8")
+        assert path.read_text(encoding="utf-8") == "old"
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        utils.write_atomically(path, stop_half_way)
+    assert path.read_text(encoding="utf-8") == "old" and list(tmp_path.iterdir()) == [path]
+    utils.write_atomically(path, lambda unfinished: unfinished.write_text("new", encoding="utf-8"))
+    assert path.read_text(encoding="utf-8") == "new" and list(tmp_path.iterdir()) == [path]
