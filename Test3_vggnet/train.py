@@ -20,6 +20,24 @@ from model import cfgs, vgg
 
 HERE = Path(__file__).resolve().parent
 
+data_transform = {
+    "train": transforms.Compose(
+        [
+            transforms.RandomResizedCrop(224),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+            transforms.Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+        ]
+    ),
+    "val": transforms.Compose(
+        [
+            transforms.Resize((224, 224)),
+            transforms.ToTensor(),
+            transforms.Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+        ]
+    ),
+}
+
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=utils.HelpFormatter)
@@ -46,24 +64,6 @@ def main() -> None:
     utils.check_output_dir(args.output_dir)
     device = args.device
     print(f"using {device} device.")
-
-    data_transform = {
-        "train": transforms.Compose(
-            [
-                transforms.RandomResizedCrop(224),
-                transforms.RandomHorizontalFlip(),
-                transforms.ToTensor(),
-                transforms.Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-            ]
-        ),
-        "val": transforms.Compose(
-            [
-                transforms.Resize((224, 224)),
-                transforms.ToTensor(),
-                transforms.Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-            ]
-        ),
-    }
 
     train_dataset = utils.ImageFolder(args.data_path / "train", data_transform["train"], seed=args.seed)
     validate_dataset = utils.ImageFolder(args.data_path / "val", data_transform["val"], classes=train_dataset.classes)

@@ -18,9 +18,28 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 
 import utils
-from model import models
+from model import ResNet, models
 
 HERE = Path(__file__).resolve().parent
+
+data_transform = {
+    "train": transforms.Compose(
+        [
+            transforms.RandomResizedCrop(224),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+            transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ]
+    ),
+    "val": transforms.Compose(
+        [
+            transforms.Resize(256),
+            transforms.CenterCrop(224),
+            transforms.ToTensor(),
+            transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ]
+    ),
+}
 
 
 def parse_args() -> argparse.Namespace:
@@ -36,11 +55,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--seed", type=utils.whole_number, default=0, help="the same seed gives the same numbers again")
     parser.add_argument("--device", type=utils.device, default=utils.default_device(), help="cpu, cuda:0, mps, ...")
     parser.add_argument("--model-name", choices=models, default="resnet34", help="which of the ResNets")
-    parser.add_argument(
-        "--weights",
-        help="ImageNet weights: a file, or none to train from scratch (default: resnet34-pre.pth beside this script, "
-        "else torchvision's file, which is fetched)",
-    )
+    weights_help = "ImageNet weights, or none (default: resnet34-pre.pth beside this script, else fetched)"
+    parser.add_argument("--weights", help=weights_help)
     parser.add_argument("--freeze-layers", action="store_true", help="train fc alone, the last layer")
     parser.add_argument("--resume", action="store_true", help="go on from the last finished epoch")
     args = parser.parse_args()
@@ -49,30 +65,22 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
+def create_net(args: argparse.Namespace, num_classes: int) -> ResNet:
+    """The net to train: ImageNet's 1000-class net with its weights, and in it a new last layer for our classes."""
+    net = models[args.model_name]()
+    if args.weights != "none" and not args.resume:
+        utils.load_imagenet_weights(net, args.model_name, args.weights, HERE / f"{args.model_name}-pre.pth")
+    if args.freeze_layers:
+        net.requires_grad_(False)  # no gradient is computed for these layers, and no backward pass
+    net.fc = nn.Linear(net.fc.in_features, num_classes)
+    return net
+
+
 def main() -> None:
     args = parse_args()
     utils.check_output_dir(args.output_dir)
     device = args.device
     print(f"using {device} device.")
-
-    data_transform = {
-        "train": transforms.Compose(
-            [
-                transforms.RandomResizedCrop(224),
-                transforms.RandomHorizontalFlip(),
-                transforms.ToTensor(),
-                transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-            ]
-        ),
-        "val": transforms.Compose(
-            [
-                transforms.Resize(256),
-                transforms.CenterCrop(224),
-                transforms.ToTensor(),
-                transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-            ]
-        ),
-    }
 
     train_dataset = utils.ImageFolder(args.data_path / "train", data_transform["train"], seed=args.seed)
     validate_dataset = utils.ImageFolder(args.data_path / "val", data_transform["val"], classes=train_dataset.classes)
@@ -85,12 +93,7 @@ def main() -> None:
     print(f"using {train_num} images for training, {val_num} images for validation.")
 
     torch.manual_seed(args.seed)
-    net = models[args.model_name]()  # 1000 classes, as the ImageNet weights have
-    if args.weights != "none" and not args.resume:
-        utils.load_imagenet_weights(net, args.model_name, args.weights, HERE / f"{args.model_name}-pre.pth")
-    if args.freeze_layers:
-        net.requires_grad_(False)  # no gradient is computed for these layers, and no backward pass
-    net.fc = nn.Linear(net.fc.in_features, len(cla_dict))  # a new last layer, for our classes
+    net = create_net(args, num_classes=len(cla_dict))
     # channels_last keeps the channels of a pixel together in memory, as the fast convolutions want them
     net.to(device, memory_format=torch.channels_last)
     loss_function = nn.CrossEntropyLoss()

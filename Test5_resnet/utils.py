@@ -312,15 +312,18 @@ class ProgressBar:
     loop: it is read only when the bar is drawn, so a GPU is not made to wait in every step.
     """
 
-    def __init__(self, loader: DataLoader, text: str):
+    def __init__(self, loader: DataLoader, text: str, quiet: bool = False):
         self.loader = loader
         self.text = text
+        self.quiet = quiet
         self.loss: torch.Tensor | float = 0.0
 
     def __iter__(self) -> Iterator:
         live, drawn = sys.stdout.isatty(), 0.0
         for step, batch in enumerate(self.loader, start=1):
             yield batch
+            if self.quiet:
+                continue
             if step == len(self.loader):
                 print(("\r" if live else "") + self.line(1.0))
             elif live and time.monotonic() - drawn > 0.1:

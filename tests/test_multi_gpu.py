@@ -1,0 +1,199 @@
+"""train_multi_gpu.py under torchrun: two processes on the CPU, with gloo, of one agent or of two."""
+
+import json
+import re
+import socket
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import Result, copy_lesson, draw_data_set, environment, load, run_alone, run_here
+
+# Runs the script's main(), notes every image that a process loads, and saves each process's net at the end.
+# The process with KILL_RANK kills itself in its second epoch, the first time it is started.
+PROBE = """
+import os, signal, torch, utils, train_multi_gpu
+rank, folder = os.environ["RANK"], os.environ["PROBE"]
+restarts = os.environ["TORCHELASTIC_RESTART_COUNT"]
+get = utils.ImageFolder.__getitem__
+
+def noted(self, index):
+    part, epoch = os.path.basename(self.root), int(self.epoch)
+    if os.environ.get("KILL_RANK") == rank and restarts == "0" and epoch == 1:
+        os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+    image = get(self, index)
+    with open(f"{folder}/seen{rank}.txt", "a") as file:
+        print(restarts, part, epoch, index, image[0].sum().item(), file=file)
+    return image
+
+def main():
+    utils.ImageFolder.__getitem__ = noted
+    net = train_multi_gpu.main()
+    torch.save(net.state_dict(), f"{folder}/rank{rank}.pth")
+
+utils.run(main)
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Lesson:
+    """A copy of Test5, a data set whose sizes no number of processes divides, and a folder for the probe's notes."""
+
+    def __init__(self, place: Path):
+        self.folder = copy_lesson("Test5_resnet", place)
+        self.notes = place / "notes"
+        self.notes.mkdir()
+        (self.folder / "probe.py").write_text(PROBE, encoding="utf-8")
+        self.data = draw_data_set(place / "data", classes=("blue", "green", "red"), train=3, val=1)
+        # 9 + 3 images: shares of 5 and 4, so that batches of 2 leave the second process nothing in the last step
+
+    def command(self, agent: list[str], *options: object, script: str = "probe.py") -> list[str]:
+        fixed = ["--data-path", self.data, "--model-name", "resnet18", "--weights", "none", "--batch-size", 2]
+        end = [self.folder / script, *fixed, "--workers", 0, "--epochs", 2, *options]
+        return [sys.executable, "-m", "torch.distributed.run", *agent, *map(str, end)]
+
+    def environment(self, **extra: str) -> dict[str, str]:
+        return environment(PROBE=str(self.notes), OMP_NUM_THREADS="1", **extra)
+
+    def run(self, agent: list[str], *options: object, script: str = "probe.py", **extra: str) -> Result:
+        command = self.command(agent, *options, script=script)
+        done = subprocess.run(command, env=self.environment(**extra), capture_output=True, text=True, timeout=240)
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    def check(self, epochs: int = 2) -> None:
+        """Equal nets; each training image once an epoch, each validation image once; the accuracy is the true one."""
+        nets = [torch.load(self.notes / f"rank{rank}.pth", weights_only=True) for rank in (0, 1)]
+        assert all(torch.equal(nets[0][name], nets[1][name]) for name in nets[0])
+        seen = [self.seen(rank) for rank in (0, 1)]
+        assert {epoch for _, epoch, _ in seen[0] + seen[1]} == set(range(epochs)) | {0}
+        counts = Counter(seen[0] + seen[1])
+        assert counts == {
+            **{("train", epoch, i): 1 for epoch in range(epochs) for i in range(9)},
+            **{("val", 0, i): epochs for i in range(3)},
+        }
+        assert [len(part) for part in seen] == [epochs * (5 + 2), epochs * (4 + 1)]
+
+        state = torch.load(self.folder / "resNet18_last.pth", weights_only=True)
+        assert all(torch.equal(state["net"][name], nets[0][name]) for name in nets[0])
+        assert self.accuracy(state["net"]) == state["history"]["val_accuracy"][-1]
+        best = torch.load(self.folder / "resNet18.pth", weights_only=True)
+        assert self.accuracy(best) == max(state["history"]["val_accuracy"])
+
+    def seen(self, rank: int, restarts: str = "0") -> list[tuple[str, int, int]]:
+        lines = [line.split() for line in (self.notes / f"seen{rank}.txt").read_text(encoding="utf-8").splitlines()]
+        return [(part, int(epoch), int(index)) for run, part, epoch, index, _ in lines if run == restarts]
+
+    def accuracy(self, state: dict) -> float:
+        """What one process measures with these weights over the validation set, one image at a time."""
+        utils, train = load("Test5_resnet", "utils"), _load_train(self.folder)
+        net = load("Test5_resnet", "model").resnet18(num_classes=3).eval()
+        net.load_state_dict(state)
+        images = utils.ImageFolder(self.data / "val", train["data_transform"]["val"])
+        with torch.inference_mode():
+            right = sum(int(net(image[None]).argmax()) == label for image, label in images)
+        return right / len(images)
+
+
+def _load_train(folder: Path) -> dict:
+    import runpy
+
+    sys.path.insert(0, str(folder))
+    try:
+        return runpy.run_path(str(folder / "train.py"), run_name="train")
+    finally:
+        sys.path.remove(str(folder))
+        for name in ("utils", "model"):
+            sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def lesson(tmp_path: Path) -> Lesson:
+    return Lesson(tmp_path)
+
+
+def test_two_processes_share_the_work(lesson: Lesson) -> None:
+    one_agent = ["--standalone", "--nproc_per_node=2"]
+    result = lesson.run(one_agent)
+    assert result.status == 0, result.err
+    lines = result.out.splitlines()
+    assert lines[0] == "using 2 processes, on cpu."
+    assert lines[1] == "using 9 images for training, 3 images for validation."
+    assert len(re.findall(r"^\[epoch \d\] train_loss: \S+  val_accuracy: \S+$", result.out, re.MULTILINE)) == 2
+    assert lines[-1] == "Finished Training"
+    lesson.check()
+    assert json.loads((lesson.folder / "class_indices.json").read_text(encoding="utf-8"))["1"] == "green"
+    assert (lesson.folder / "resNet18_results.png").is_file()
+
+    # as many epochs again, resumed: the same as one run of all of them
+    straight = Lesson(lesson.folder.parent / "straight")
+    assert straight.run(one_agent, "--epochs", 3).status == 0
+    resumed = lesson.run(one_agent, "--epochs", 3, "--resume")
+    assert resumed.status == 0, resumed.err
+    a, b = (torch.load(x.folder / "resNet18_last.pth", weights_only=True) for x in (lesson, straight))
+    assert a["history"] == b["history"]
+    assert all(torch.equal(a["net"][name], b["net"][name]) for name in a["net"])
+
+    refused = lesson.run(one_agent, "--epochs", 4, "--resume", "--lr", 0.5, script="train_multi_gpu.py")
+    assert refused.status == 1 and "error: " in refused.err and "resume with the same" in refused.err
+
+
+def test_a_step_follows_the_mean_over_all_its_images(tmp_path: Path) -> None:
+    """With frozen layers nothing depends on how images are grouped: two processes end where one of them ends."""
+    lesson = Lesson(tmp_path)
+    torch.manual_seed(0)
+    torch.save(load("Test5_resnet", "model").resnet18().state_dict(), lesson.folder / "resnet18-pre.pth")
+    options = ["--weights", lesson.folder / "resnet18-pre.pth", "--freeze-layers", "--lr", 0.01]
+    result = lesson.run(["--standalone", "--nproc_per_node=2"], *options)
+    assert result.status == 0, result.err
+    both = torch.load(lesson.folder / "resNet18_last.pth", weights_only=True)
+    fixed = ["--data-path", lesson.data, "--model-name", "resnet18", "--batch-size", 4, "--epochs", 2, "--workers", 0]
+    assert run_here(lesson.folder / "train.py", *fixed, *options).status == 0
+    one = torch.load(lesson.folder / "resNet18_last.pth", weights_only=True)
+    torch.testing.assert_close(both["history"]["train_loss"], one["history"]["train_loss"], rtol=1e-4, atol=1e-5)
+    for name in ("fc.weight", "fc.bias"):
+        torch.testing.assert_close(both["net"][name], one["net"][name], rtol=1e-3, atol=1e-5)
+
+
+def test_two_agents_on_one_machine(lesson: Lesson) -> None:
+    agent = ["--nnodes=2", "--nproc_per_node=1", "--rdzv_backend=c10d", "--rdzv_id=test"]
+    agent.append(f"--rdzv_endpoint=127.0.0.1:{free_port()}")
+    command = lesson.command([*agent, "--local_addr=127.0.0.1"])
+    processes = [
+        subprocess.Popen(command, env=lesson.environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for _ in range(2)
+    ]
+    outputs = [process.communicate(timeout=240)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    assert sum("Finished Training" in output for output in outputs) == 1
+    lesson.check()
+
+
+def test_a_killed_process_comes_back_and_the_run_finishes(lesson: Lesson) -> None:
+    # an earlier run's file must not be taken for this run's
+    (lesson.folder / "resNet18_last.pth").write_bytes(b"of an earlier run")
+    result = lesson.run(["--standalone", "--nproc_per_node=2", "--max-restarts=1"], "--epochs", 3, KILL_RANK="1")
+    assert result.status == 0, result.err
+    assert "Finished Training" in result.out
+    assert re.findall(r"^\[epoch (\d)\]", result.out, re.MULTILINE) == ["1", "2", "3"]
+    assert (lesson.folder / "resNet18_last_previous.pth").read_bytes() == b"of an earlier run"
+    nets = [torch.load(lesson.notes / f"rank{rank}.pth", weights_only=True) for rank in (0, 1)]
+    assert all(torch.equal(nets[0][name], nets[1][name]) for name in nets[0])
+    after = Counter(item for rank in (0, 1) for item in lesson.seen(rank, restarts="1"))
+    assert after == {
+        **{("train", epoch, i): 1 for epoch in (1, 2) for i in range(9)},
+        **{("val", 0, i): 2 for i in range(3)},
+    }
+
+
+def test_without_torchrun_it_says_how_to_start(tmp_path: Path) -> None:
+    data = draw_data_set(tmp_path / "data")
+    result = run_alone(copy_lesson("Test5_resnet", tmp_path) / "train_multi_gpu.py", "--data-path", data)
+    assert result.status == 1 and result.err.count("\n") == 1 and "torchrun" in result.err
