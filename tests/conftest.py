@@ -125,32 +125,40 @@ def data_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return draw_data_set(tmp_path_factory.mktemp("data"))
 
 
-@pytest.fixture
-def cifar10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A drawn CIFAR-10 in the official set's on-disk format: 100 training and 40 test images, a colour a class.
-
-    torchvision knows the MD5 of the official files: in this process it is made to expect those of the drawn ones.
-    """
-    root = tmp_path / "cifar"
+def draw_cifar10(root: Path, train: int = 100, test: int = 40) -> Path:
+    """A drawn CIFAR-10 in the official set's on-disk format, each class in a colour of its own."""
     base = root / CIFAR10.base_folder
     base.mkdir(parents=True)
 
-    def batch(name: str, first: int, count: int) -> list[str]:
+    def draw(name: str, count: int, seed: int) -> None:
         labels = [i % 10 for i in range(count)]
-        rng = np.random.default_rng(first)
-        pixels = np.array([[25 * label, 255 - 25 * label, 128] for label in labels])[:, :, None]
-        data = np.clip(pixels + rng.integers(-30, 30, size=(count, 3, 1024)), 0, 255).astype(np.uint8)
-        return dump(name, {"data": data.reshape(count, 3072), "labels": labels})
+        noise = np.random.default_rng(seed).integers(-30, 30, size=(count, 3, 1024))
+        colors = np.array([[25 * label, 255 - 25 * label, 128] for label in labels])[:, :, None]
+        data = np.clip(colors + noise, 0, 255).astype(np.uint8).reshape(count, 3072)
+        (base / name).write_bytes(pickle.dumps({"data": data, "labels": labels}))
 
-    def dump(name: str, content: dict) -> list[str]:
-        (base / name).write_bytes(pickle.dumps(content))
-        return [name, calculate_md5(base / name)]
-
-    monkeypatch.setattr(CIFAR10, "train_list", [batch(f"data_batch_{i}", i, 20) for i in range(1, 6)])
-    monkeypatch.setattr(CIFAR10, "test_list", [batch("test_batch", 6, 40)])
+    for number in range(1, 6):
+        draw(f"data_batch_{number}", train // 5, seed=number)
+    draw("test_batch", test, seed=6)
     names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
-    meta = dump("batches.meta", {"label_names": names})
-    monkeypatch.setattr(CIFAR10, "meta", {"filename": meta[0], "key": "label_names", "md5": meta[1]})
+    (base / "batches.meta").write_bytes(pickle.dumps({"label_names": names}))
+    return root
+
+
+def md5_of_cifar10(root: Path) -> dict[str, object]:
+    """The attributes of torchvision's CIFAR10 that hold the official files' MD5, with those of the files in `root`."""
+    base = root / CIFAR10.base_folder
+    lists = {"train_list": CIFAR10.train_list, "test_list": CIFAR10.test_list}
+    files = {name: [[f, calculate_md5(base / f)] for f, _ in value] for name, value in lists.items()}
+    return {**files, "meta": {**CIFAR10.meta, "md5": calculate_md5(base / CIFAR10.meta["filename"])}}
+
+
+@pytest.fixture
+def cifar10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A drawn CIFAR-10 of 100 + 40 images, which torchvision takes for the real one in this process."""
+    root = draw_cifar10(tmp_path / "cifar")
+    for name, value in md5_of_cifar10(root).items():
+        monkeypatch.setattr(CIFAR10, name, value)
     return root
 
 
