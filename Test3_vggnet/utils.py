@@ -5,6 +5,7 @@ The same file lies in all five folders, so that each folder can be copied away a
 
 import argparse
 import ctypes
+import functools
 import hashlib
 import json
 import math
@@ -562,13 +563,18 @@ def fonts() -> dict:
     return {"font.family": ["DejaVu Sans", *(name for name in wanted if name in installed)]}
 
 
-def drawable(text: str) -> str:
-    """`text` with a ? for each letter that none of the fonts() has, and no letter read as matplotlib's mathematics."""
+@functools.cache
+def known_letters() -> set[int]:
+    """The letters that the fonts() have."""
     from matplotlib import font_manager
 
-    known = set()
-    for family in fonts()["font.family"]:
-        known.update(font_manager.get_font(font_manager.findfont(family)).get_charmap())
+    files = [font_manager.findfont(family) for family in fonts()["font.family"]]
+    return {letter for file in files for letter in font_manager.get_font(file).get_charmap()}
+
+
+def drawable(text: str) -> str:
+    """`text` with a ? for each letter that none of the fonts() has, and no letter read as matplotlib's mathematics."""
+    known = known_letters()
     return "".join(letter if ord(letter) in known else "?" for letter in text).replace("$", r"\$")
 
 
