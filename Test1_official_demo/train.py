@@ -102,12 +102,16 @@ def main() -> None:
 
     def predict_test(images: torch.Tensor) -> torch.Tensor:
         """The classes that the net gives to test images [N, 3, 32, 32], a thousand at a time."""
+        net.eval()
         with torch.inference_mode():
-            return torch.cat([net(part).argmax(dim=1) for part in images.split(1000)]).cpu()
+            predict_y = torch.cat([net(part).argmax(dim=1) for part in images.split(1000)])
+        net.train()
+        return predict_y.cpu()
 
     for epoch in range(first_epoch, args.epochs):
         start = time.perf_counter()
         utils.seed_epoch(args.seed, epoch, train_loader)
+        net.train()
         epoch_loss = torch.zeros((), device=device)
         running_loss = torch.zeros((), device=device)
         for step, (images, labels) in enumerate(train_loader, start=1):

@@ -45,6 +45,7 @@ def main() -> None:
     parameters.set(ylabel="parameters")
     for axes in (values, parameters):
         axes.margins(y=0.18)
+        axes.yaxis.set_major_formatter("{x:,.0f}")
         axes.spines[["top", "right"]].set_visible(False)
     parameters.set_xticks(range(len(names)), names, fontsize=9)
     figure.suptitle("AlexNet: the convolutions make most of the values, the linear layers hold most of the parameters")

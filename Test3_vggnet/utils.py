@@ -359,8 +359,10 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         except BaseException:
             unfinished.unlink(missing_ok=True)
             raise
-    except (OSError, RuntimeError) as error:  # torch.save reports a failed write as a RuntimeError
-        raise UserError(f"cannot write {path}: {str(error).splitlines()[0]}") from error
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error}") from error
+    except RuntimeError as error:  # so torch.save reports that a write failed
+        raise UserError(f"cannot write {path}, is the disk full? {str(error).splitlines()[0]}") from error
 
 
 def check_output_dir(folder: Path) -> None:

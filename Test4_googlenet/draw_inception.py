@@ -62,10 +62,12 @@ def main() -> None:
     box(axes, 9, high, text("pool_proj"), COLORS["1x1"], 2.6)
     outs = " + ".join(str(convs[name].out_channels) for name in ("ch1x1", "ch3x3", "ch5x5", "pool_proj"))
     box(axes, 4.5, top, f"stacked: {outs} = {out_channels} channels", "white", 5)
+    for x in (3, 6, 9):
+        arrow(axes, (4.5, 0.45), (x, low - 0.45))
+        arrow(axes, (x, low + 0.45), (x, high - 0.45))
+    axes.plot([3.4, 0], [0, 0], color="0.3", linewidth=1)  # the first branch has one layer: its arrow goes around
+    arrow(axes, (0, 0), (0, high - 0.45))
     for x in (0, 3, 6, 9):
-        arrow(axes, (4.5, 0.45), (x, (high if x == 0 else low) - 0.45))
-        if x:
-            arrow(axes, (x, low + 0.45), (x, high - 0.45))
         arrow(axes, (x, high + 0.45), (4.5 + (x - 4.5) / 3, top - 0.45))
     axes.set(xlim=(-1.6, 10.6), ylim=(-0.6, 5.1))
     axes.axis("off")
