@@ -40,7 +40,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=utils.HelpFormatter)
     parser.add_argument("image", type=Path, nargs="?", metavar="IMAGE", help="an image file")
     parser.add_argument("--weights", type=Path, default=HERE / "Lenet.pth", help="weights file")
-    parser.add_argument("--save", type=Path, default=HERE / "images" / "feature_maps.png", help="file to draw to")
+    parser.add_argument(
+        "--save", type=utils.figure, default=HERE / "images" / "feature_maps.png", help="file to draw to"
+    )
     args = parser.parse_args()
 
     net = LeNet().eval()

@@ -50,7 +50,7 @@ def descend(make_optimizer: Callable) -> tuple[list[float], list[float], list[fl
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=utils.HelpFormatter)
-    parser.add_argument("--save", type=Path, default=HERE / "images" / "optimizers.png", help="file to draw to")
+    parser.add_argument("--save", type=utils.figure, default=HERE / "images" / "optimizers.png", help="file to draw to")
     args = parser.parse_args()
 
     figure = Figure(figsize=(13, 5), layout="constrained")

@@ -24,7 +24,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--weights", type=Path, help="weights file (default: Lenet.pth in --output-dir)")
     parser.add_argument("--output-dir", type=Path, default=HERE, help="folder that train.py wrote to")
     parser.add_argument("--device", type=utils.device, default=utils.default_device(), help="cpu, cuda:0, mps, ...")
-    parser.add_argument("--save", type=Path, metavar="FIGURE", help="write the figure to this file, do not show it")
+    parser.add_argument("--save", type=utils.figure, metavar="FIGURE", help="file for the figure, not to be shown")
     return parser.parse_args()
 
 

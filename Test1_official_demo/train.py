@@ -79,11 +79,11 @@ def main() -> None:
     net.to(device, memory_format=torch.channels_last)
     loss_function = nn.CrossEntropyLoss()
     make_optimizer, _ = OPTIMIZERS[args.optimizer]
-    fused = {"fused": device.type in ("cpu", "cuda")} if args.optimizer == "adam" else {}  # fused: in one pass
+    fused = {"fused": device.type in ("cpu", "cuda")} if args.optimizer == "adam" else {}  # all weights at once
     optimizer = make_optimizer(net.parameters(), lr=args.lr, **fused)
 
     save_path = args.output_dir / "Lenet.pth"
-    settings = {
+    settings = {  # what a run that is resumed must have in common with the one before
         "model": "LeNet",
         "data": f"{len(train_images)} + {len(test_images)} images",
         "optimizer": args.optimizer,
@@ -94,10 +94,10 @@ def main() -> None:
     history = utils.new_history()
     if args.resume:
         history = utils.load_checkpoint(save_path, net, optimizer, settings)
-    best_acc = max(history["val_accuracy"], default=-1.0)
+    best_acc = max(history["val_accuracy"], default=-1.0)  # so that even an accuracy of 0 is saved at first
     first_epoch = len(history["val_accuracy"])
     if first_epoch >= args.epochs:
-        print(f"nothing left to do: {first_epoch} epochs are done. More: --epochs {first_epoch + 10} --resume")
+        print(f"nothing left to do: {first_epoch} epochs are done. Ask for more with --epochs")
         return
 
     def predict_test(images: torch.Tensor) -> torch.Tensor:
@@ -110,7 +110,7 @@ def main() -> None:
 
     for epoch in range(first_epoch, args.epochs):
         start = time.perf_counter()
-        utils.seed_epoch(args.seed, epoch, train_loader)
+        utils.seed_epoch(args.seed, epoch, train_loader)  # an epoch's random numbers do not depend on what ran before
         net.train()
         epoch_loss = torch.zeros((), device=device)
         running_loss = torch.zeros((), device=device)
@@ -141,7 +141,7 @@ def main() -> None:
         history["train_loss"].append(train_loss)
         history["val_accuracy"].append(accuracy)
         if epoch == 0:
-            utils.keep_previous(save_path)
+            utils.keep_previous(save_path)  # an earlier run's files make room for this run's first
         if accuracy > best_acc:
             best_acc = accuracy
             history["best_predictions"] = predict_y.tolist()
@@ -154,4 +154,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    utils.run(main, when_stopped="go on from the last finished epoch with --resume")
+    utils.run(main, when_stopped="--resume goes on from the last finished epoch")

@@ -19,7 +19,7 @@ COLORS = {nn.Conv2d: "#0072b2", nn.MaxPool2d: "#e69f00", nn.Linear: "#009e73"}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=utils.HelpFormatter)
-    parser.add_argument("--save", type=Path, default=HERE / "images" / "layers.png", help="file to draw to")
+    parser.add_argument("--save", type=utils.figure, default=HERE / "images" / "layers.png", help="file to draw to")
     args = parser.parse_args()
 
     net = AlexNet(num_classes=5).eval()

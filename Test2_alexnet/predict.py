@@ -1,4 +1,4 @@
-"""Name the flower on a photo, with the weights that train.py has saved.
+"""Name what is on a photo, with the weights that train.py has saved.
 
 python predict.py photo.jpg another.jpg folder_of_photos
 python predict.py                   # a photo of the validation set, chosen at random
@@ -25,7 +25,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--weights", type=Path, help="weights file (default: AlexNet.pth in --output-dir)")
     parser.add_argument("--output-dir", type=Path, default=HERE, help="folder that train.py wrote to")
     parser.add_argument("--device", type=utils.device, default=utils.default_device(), help="cpu, cuda:0, mps, ...")
-    parser.add_argument("--save", type=Path, metavar="FIGURE", help="write the figure to this file, do not show it")
+    parser.add_argument("--save", type=utils.figure, metavar="FIGURE", help="file for the figure, not to be shown")
     return parser.parse_args()
 
 
@@ -40,8 +40,8 @@ def main() -> None:
     )
 
     weights = args.weights or args.output_dir / "AlexNet.pth"
-    class_indict = utils.read_class_indices(weights.with_name("class_indices.json"))
-    net = AlexNet(num_classes=len(class_indict))
+    class_indict = utils.read_class_indices(weights)
+    net = AlexNet(num_classes=len(class_indict))  # no initial weights: they come from the file
     utils.load_weights(net, weights)
     net.to(args.device).eval()
 

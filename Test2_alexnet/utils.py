@@ -72,7 +72,7 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescript
     """Shows each option's default, where it has one."""
 
     def _get_help_string(self, action: argparse.Action) -> str:
-        return action.help if action.default in (None, False) else super()._get_help_string(action)
+        return action.help if action.default is None or action.default is False else super()._get_help_string(action)
 
 
 def number(text: str, kind: type, fits: Callable[[float], bool], meaning: str) -> float:
@@ -96,6 +96,14 @@ def whole_number(text: str) -> int:
 
 def learning_rate(text: str) -> float:
     return number(text, float, lambda value: 0 < value < math.inf, "a number above 0")
+
+
+def figure(text: str) -> Path:
+    """A file to draw to, of a kind that matplotlib writes."""
+    path = Path(text)
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".pdf", ".svg"):
+        raise argparse.ArgumentTypeError(f"must end in .png, .jpg, .pdf or .svg, not {text!r}")
+    return path
 
 
 def device(text: str) -> torch.device:
@@ -142,7 +150,7 @@ def find_images(paths: Sequence[Path]) -> list[Path]:
         if path.is_dir():
             found = sorted(p for p in path.iterdir() if p.is_file() and is_image(p))
             if not found:
-                raise UserError(f"no images in the folder {path}")
+                raise UserError(f"no images in the folder {path} (folders in it are not searched)")
             images.extend(found)
         elif path.exists():
             images.append(path)
@@ -207,7 +215,8 @@ class ImageFolder(datasets.ImageFolder):
     def __init__(self, root: Path, transform: Callable, seed: int = 0, classes: list[str] | None = None):
         if not root.is_dir():
             raise UserError(
-                f"no folder {root}: make train/ and val/ with data_set/split_data.py, or name your own with --data-path"
+                f"no folder {root}: --data-path should name a folder that holds train/ and val/, each with one folder "
+                "of images a class; data_set/split_data.py makes them"
             )
         try:
             super().__init__(root, transform, loader=open_image, is_valid_file=is_image)
@@ -377,9 +386,16 @@ def last_path(save_path: Path) -> Path:
     return save_path.with_stem(f"{save_path.stem}_last")
 
 
+def class_indices_path(weights: Path) -> Path:
+    """The file of class names that belongs to a weights file, beside it."""
+    return weights.with_name(
+        "class_indices_previous.json" if weights.stem.endswith("_previous") else "class_indices.json"
+    )
+
+
 def keep_previous(save_path: Path) -> None:
-    """Rename an earlier run's two files to <name>_previous.pth, so that a new run does not overwrite them."""
-    for path in (save_path, last_path(save_path)):
+    """Rename an earlier run's files to <name>_previous, so that a new run does not overwrite them."""
+    for path in (save_path, last_path(save_path), class_indices_path(save_path)):
         if path.exists():
             kept = path.with_stem(f"{path.stem}_previous")
             path.replace(kept)
@@ -389,7 +405,7 @@ def keep_previous(save_path: Path) -> None:
 def save_weights(net: nn.Module, path: Path, cla_dict: dict[int, str]) -> None:
     """Save the net's state_dict to `path`, and the class names to class_indices.json beside it."""
     text = json.dumps(cla_dict, indent=4, ensure_ascii=False)
-    write_atomically(path.with_name("class_indices.json"), lambda p: p.write_text(text, encoding="utf-8"))
+    write_atomically(class_indices_path(path), lambda p: p.write_text(text, encoding="utf-8"))
     write_atomically(path, lambda p: torch.save(net.state_dict(), p))
 
 
@@ -476,12 +492,13 @@ def load_imagenet_weights(net: nn.Module, model_name: str, weights: str | None, 
         ) from error
 
 
-def read_class_indices(path: Path) -> dict[str, str]:
-    """Read class_indices.json: {"0": "daisy", "1": "dandelion", ...}.
+def read_class_indices(weights: Path) -> dict[str, str]:
+    """Read the class names of a weights file from class_indices.json: {"0": "daisy", "1": "dandelion", ...}.
 
     Raises:
         UserError: the file is missing, damaged, or not of this form.
     """
+    path = class_indices_path(weights)
     if not path.is_file():
         raise UserError(f"no file {path}: train.py writes it beside the weights")
     try:
@@ -538,6 +555,8 @@ def load_checkpoint(save_path: Path, net: nn.Module, optimizer: Optimizer, setti
     try:
         before = state["settings"]
         other = [f"{name} {before[name]}, not {settings[name]}" for name in settings if before[name] != settings[name]]
+        if before["data"] != settings["data"]:  # two hashes would tell the learner nothing
+            other = ["data that is not the same (classes, files or their sizes)"]
         if other:
             raise UserError(f"{path} was made with {'; '.join(other)}: resume with the same, or start without --resume")
         history = state["history"]
@@ -545,6 +564,7 @@ def load_checkpoint(save_path: Path, net: nn.Module, optimizer: Optimizer, setti
             raise ValueError("the history is not one of ours")
         net.load_state_dict(state["net"])
         optimizer.load_state_dict(state["optimizer"])
+        print(f"resumed {path.name}: {len(history['train_loss'])} epochs are done.")
         return history
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise UserError(f"{path} is damaged, or was not written by this train.py: start without --resume") from error
@@ -607,12 +627,17 @@ def draw_results(save_path: Path, history: dict, true_labels: Sequence[int], cla
         accuracy_axes.legend(loc="lower right")
         for axes in (loss_axes, accuracy_axes):
             axes.grid(alpha=0.3)
+            axes.set_xlim(0.5, len(accuracy) + 0.5)
             axes.xaxis.get_major_locator().set_params(integer=True)
 
         share = confusion / confusion.sum(dim=1, keepdim=True).clamp(min=1)
         matrix_axes.imshow(share.numpy(), cmap="Blues", vmin=0, vmax=1)
         labels = [f"{name}  {share[i, i]:.0%}" for i, name in enumerate(names)]
-        matrix_axes.set(title=f"confusion matrix, epoch {best + 1}", xlabel="predicted", ylabel="true, share found")
+        matrix_axes.set(
+            title=f"confusion matrix, epoch {best + 1}",
+            xlabel="predicted",
+            ylabel="true class, % found",
+        )
         small = max(3, min(10, 120 // size))
         matrix_axes.set_xticks(range(size), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=small)
         matrix_axes.set_yticks(range(size), labels, fontsize=small)
@@ -640,6 +665,8 @@ def draw_predictions(
     """
     from matplotlib import pyplot, rc_context
 
+    if len(predictions) > 8:
+        print(f"the figure shows the first 8 of {len(predictions)} images")
     predictions = predictions[:8]
     with rc_context(fonts()):
         figure = pyplot.figure(figsize=(9, 3.6 * len(predictions)), layout="constrained")

@@ -1,4 +1,4 @@
-"""Name the flower on a photo, with the weights that train.py has saved.
+"""Name what is on a photo, with the weights that train.py has saved.
 
 python predict.py photo.jpg another.jpg folder_of_photos
 python predict.py                   # a photo of the validation set, chosen at random
@@ -27,7 +27,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--width", type=utils.positive_int, default=2048, help="of the classifier, as in training")
     parser.add_argument("--output-dir", type=Path, default=HERE, help="folder that train.py wrote to")
     parser.add_argument("--device", type=utils.device, default=utils.default_device(), help="cpu, cuda:0, mps, ...")
-    parser.add_argument("--save", type=Path, metavar="FIGURE", help="write the figure to this file, do not show it")
+    parser.add_argument("--save", type=utils.figure, metavar="FIGURE", help="file for the figure, not to be shown")
     return parser.parse_args()
 
 
@@ -42,7 +42,7 @@ def main() -> None:
     )
 
     weights = args.weights or args.output_dir / f"{args.model_name}Net.pth"
-    class_indict = utils.read_class_indices(weights.with_name("class_indices.json"))
+    class_indict = utils.read_class_indices(weights)
     net = vgg(args.model_name, num_classes=len(class_indict), width=args.width)
     utils.load_weights(net, weights)
     net.to(args.device).eval()

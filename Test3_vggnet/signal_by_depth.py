@@ -34,7 +34,9 @@ def spreads(model_name: str, init: str) -> list[float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=utils.HelpFormatter)
     parser.add_argument("--model-name", choices=cfgs, default="vgg19", help="which of the VGG nets")
-    parser.add_argument("--save", type=Path, default=HERE / "images" / "signal_by_depth.png", help="file to draw to")
+    parser.add_argument(
+        "--save", type=utils.figure, default=HERE / "images" / "signal_by_depth.png", help="file to draw to"
+    )
     args = parser.parse_args()
 
     figure = Figure(figsize=(9, 4.5), layout="constrained")

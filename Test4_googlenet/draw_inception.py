@@ -34,7 +34,7 @@ def main() -> None:
     names = [name for name, _ in net.named_children() if name.startswith("inception")]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=utils.HelpFormatter)
     parser.add_argument("--block", choices=names, default="inception3a", help="which of the nine blocks")
-    parser.add_argument("--save", type=Path, default=HERE / "images" / "inception.png", help="file to draw to")
+    parser.add_argument("--save", type=utils.figure, default=HERE / "images" / "inception.png", help="file to draw to")
     args = parser.parse_args()
 
     block = getattr(net, args.block)

@@ -66,7 +66,7 @@ def main() -> None:
     train_num, val_num = len(train_dataset), len(validate_dataset)
     cla_dict = dict(enumerate(train_dataset.classes))  # {0: "daisy", 1: "dandelion", ...}
 
-    options = utils.loader_options(args.workers, device)
+    options = utils.loader_options(args.workers, device)  # what makes loading fast
     train_loader = DataLoader(train_dataset, batch_size=args.batch_size, shuffle=True, **options)
     validate_loader = DataLoader(validate_dataset, batch_size=args.batch_size, shuffle=False, **options)
     print(f"using {train_num} images for training, {val_num} images for validation.")
@@ -76,10 +76,10 @@ def main() -> None:
     # channels_last keeps the channels of a pixel together in memory, as the fast convolutions want them
     net.to(device, memory_format=torch.channels_last)
     loss_function = nn.CrossEntropyLoss()
-    optimizer = optim.Adam(net.parameters(), lr=args.lr, fused=device.type in ("cpu", "cuda"))  # fused: in one pass
+    optimizer = optim.Adam(net.parameters(), lr=args.lr, fused=device.type in ("cpu", "cuda"))  # all weights at once
 
     save_path = args.output_dir / "googleNet.pth"
-    settings = {
+    settings = {  # what a run that is resumed must have in common with the one before
         "model": "GoogLeNet",
         "data": utils.fingerprint(train_dataset, validate_dataset),
         "batch_size": args.batch_size,
@@ -89,21 +89,22 @@ def main() -> None:
     history = utils.new_history()
     if args.resume:
         history = utils.load_checkpoint(save_path, net, optimizer, settings)
-    best_acc = max(history["val_accuracy"], default=-1.0)
+    best_acc = max(history["val_accuracy"], default=-1.0)  # so that even an accuracy of 0 is saved at first
     first_epoch = len(history["val_accuracy"])
     if first_epoch >= args.epochs:
-        print(f"nothing left to do: {first_epoch} epochs are done. More: --epochs {first_epoch + 10} --resume")
+        print(f"nothing left to do: {first_epoch} epochs are done. Ask for more with --epochs")
         return
 
     for epoch in range(first_epoch, args.epochs):
         start = time.perf_counter()
-        utils.seed_epoch(args.seed, epoch, train_loader)
+        utils.seed_epoch(args.seed, epoch, train_loader)  # an epoch's random numbers do not depend on what ran before
 
         # train
         net.train()
         running_loss = torch.zeros((), device=device)
         train_bar = utils.ProgressBar(train_loader, f"train epoch[{epoch + 1}/{args.epochs}]")
         for images, labels in train_bar:
+            # non_blocking: a GPU goes on computing while the next images are on their way
             images = images.to(device, memory_format=torch.channels_last, non_blocking=True)
             labels = labels.to(device, non_blocking=True)
             optimizer.zero_grad()
@@ -135,7 +136,7 @@ def main() -> None:
         history["train_loss"].append(train_loss)
         history["val_accuracy"].append(val_accurate)
         if epoch == 0:
-            utils.keep_previous(save_path)
+            utils.keep_previous(save_path)  # an earlier run's files make room for this run's first
         if val_accurate > best_acc:
             best_acc = val_accurate
             history["best_predictions"] = predict_y.tolist()
@@ -148,4 +149,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    utils.run(main, when_stopped="go on from the last finished epoch with --resume")
+    utils.run(main, when_stopped="--resume goes on from the last finished epoch")

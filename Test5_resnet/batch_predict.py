@@ -50,7 +50,7 @@ def main() -> None:
     loader = DataLoader(dataset, batch_size=args.batch_size, collate_fn=utils.stack_readable, **options)
 
     weights = args.weights or args.output_dir / f"{args.model_name.replace('resn', 'resN')}.pth"
-    class_indict = utils.read_class_indices(weights.with_name("class_indices.json"))
+    class_indict = utils.read_class_indices(weights)
     net = models[args.model_name](num_classes=len(class_indict))
     utils.load_weights(net, weights)
     net.to(args.device, memory_format=torch.channels_last).eval()

@@ -96,7 +96,9 @@ def main() -> None:
     parser.add_argument("--images", type=utils.positive_int, default=4000, help="training images to use")
     parser.add_argument("--epochs", type=utils.positive_int, default=8, help="times to go through them")
     parser.add_argument("--device", type=utils.device, default=utils.default_device(), help="cpu, cuda:0, mps, ...")
-    parser.add_argument("--save", type=Path, default=HERE / "images" / "degradation.png", help="file to draw to")
+    parser.add_argument(
+        "--save", type=utils.figure, default=HERE / "images" / "degradation.png", help="file to draw to"
+    )
     args = parser.parse_args()
 
     train_set = utils.open_cifar10(args.data_path, train=True)

@@ -1,4 +1,4 @@
-"""Name the flower on a photo, with the weights that train.py has saved.
+"""Name what is on a photo, with the weights that train.py has saved.
 
 python predict.py photo.jpg another.jpg folder_of_photos
 python predict.py                   # a photo of the validation set, chosen at random
@@ -26,7 +26,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--model-name", choices=models, default="resnet34", help="which of the ResNets")
     parser.add_argument("--output-dir", type=Path, default=HERE, help="folder that train.py wrote to")
     parser.add_argument("--device", type=utils.device, default=utils.default_device(), help="cpu, cuda:0, mps, ...")
-    parser.add_argument("--save", type=Path, metavar="FIGURE", help="write the figure to this file, do not show it")
+    parser.add_argument("--save", type=utils.figure, metavar="FIGURE", help="file for the figure, not to be shown")
     return parser.parse_args()
 
 
@@ -43,7 +43,7 @@ def main() -> None:
 
     net_name = args.model_name.replace("resn", "resN")
     weights = args.weights or args.output_dir / f"{net_name}.pth"
-    class_indict = utils.read_class_indices(weights.with_name("class_indices.json"))
+    class_indict = utils.read_class_indices(weights)
     net = models[args.model_name](num_classes=len(class_indict))
     utils.load_weights(net, weights)
     net.to(args.device).eval()

@@ -175,10 +175,10 @@ def main() -> nn.Module:
     }
     history = load_on_rank_0(save_path, net, optimizer, settings) if args.resume else utils.new_history()
     ddp_net = DistributedDataParallel(net, device_ids=[device] if device.type == "cuda" else None)
-    best_acc = max(history["val_accuracy"], default=-1.0)
+    best_acc = max(history["val_accuracy"], default=-1.0)  # so that even an accuracy of 0 is saved at first
     first_epoch = len(history["val_accuracy"])
     if first_epoch >= args.epochs:
-        say(f"nothing left to do: {first_epoch} epochs are done. More: --epochs {first_epoch + 10} --resume")
+        say(f"nothing left to do: {first_epoch} epochs are done. Ask for more with --epochs")
 
     for epoch in range(first_epoch, args.epochs):
         start = time.perf_counter()
@@ -210,4 +210,4 @@ def main() -> nn.Module:
 
 
 if __name__ == "__main__":
-    utils.run(main, when_stopped="go on from the last finished epoch with --resume")
+    utils.run(main, when_stopped="--resume goes on from the last finished epoch")

@@ -51,6 +51,12 @@ def test_bad_options_end_with_status_2(folder: str, tmp_path: Path) -> None:
     assert not list(script.parent.glob("*.pth"))
 
 
+def test_a_figure_of_no_known_kind(tmp_path: Path) -> None:
+    for folder in LESSONS:
+        result = run_here(copy_lesson(folder, tmp_path) / "predict.py", "--save", "figure.txt")
+        assert result.status == 2 and "--save" in result.err and ".png" in result.err
+
+
 @pytest.mark.parametrize(("folder", "option"), [("Test3_vggnet", "vgg12"), ("Test5_resnet", "resnet35")])
 def test_unknown_model_names_end_with_the_known_ones(folder: str, option: str, tmp_path: Path) -> None:
     lesson = copy_lesson(folder, tmp_path)

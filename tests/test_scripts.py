@@ -89,6 +89,13 @@ def test_a_new_run_keeps_what_an_earlier_one_made(tmp_path: Path, data_set: Path
     assert (tmp_path / "AlexNet_previous.pth").read_bytes() == first != (tmp_path / "AlexNet.pth").read_bytes()
     assert "AlexNet_previous.pth" in result.out
 
+    other = draw_data_set(tmp_path / "other", classes=("apple", "pear"))  # the old weights keep their class names
+    assert run_here(script, "--data-path", other, *options[2:]).status == 0
+    photo = data_set / "val" / "red" / "red_0.jpg"
+    predict = [script.with_name("predict.py"), photo, "--output-dir", tmp_path]
+    assert "class: red " in run_here(*predict, "--weights", tmp_path / "AlexNet_previous.pth").out
+    assert "class: apple " in run_here(*predict).out
+
 
 # the lesson's values: epochs, batch size, learning rate
 DEFAULTS = {
