@@ -4,6 +4,7 @@ python degradation.py --data-path ../Test1_official_demo/data       # writes ima
 
 The nets are those of the paper's section 4.2: 3x3 convolutions with 16, 32 and 64 channels, batch norm, and global
 average pooling. Without shortcuts the deeper net has the larger training error, which no overfitting explains.
+A residual block can start as the identity, with the weight of its last batch norm at 0; a plain one cannot.
 """
 
 import argparse
@@ -48,6 +49,8 @@ def make_net(block: type[BasicBlock], layers: int) -> nn.Sequential:
     for m in net.modules():
         if isinstance(m, nn.Conv2d):
             nn.init.kaiming_normal_(m.weight, mode="fan_out", nonlinearity="relu")
+        if type(m) is BasicBlock:  # F(x) starts as 0: the net starts as a shallow one, and deepens as it learns
+            nn.init.zeros_(m.bn2.weight)
     return net
 
 
@@ -73,19 +76,19 @@ def train(net: nn.Module, images: torch.Tensor, labels: torch.Tensor, epochs: in
 def draw_block(axes: Axes) -> None:
     """A residual block: two convolutions, and the line that goes around them."""
     for y, text in ((3, "conv 3x3, batch norm"), (1.9, "ReLU"), (0.8, "conv 3x3, batch norm")):
-        axes.add_patch(FancyBboxPatch((-1.1, y - 0.3), 2.2, 0.6, boxstyle="round,pad=0.03", facecolor="#a6cee3"))
+        axes.add_patch(FancyBboxPatch((-1.3, y - 0.3), 2.6, 0.6, boxstyle="round,pad=0.03", facecolor="#a6cee3"))
         axes.text(0, y, text, ha="center", va="center", fontsize=10)
     style = {"arrowstyle": "-|>", "color": "0.3"}
     for start, end in ((4.3, 3.35), (2.65, 2.25), (1.55, 1.15), (0.45, -0.1), (-0.6, -1.3)):
         axes.annotate("", (0, end), (0, start), arrowprops=style)
     axes.text(0, -0.35, "+", ha="center", va="center", fontsize=20)
-    axes.plot([0, 1.9, 1.9], [3.9, 3.9, -0.35], color="#d55e00", linewidth=2)
-    axes.annotate("", (0.2, -0.35), (1.9, -0.35), arrowprops={**style, "color": "#d55e00", "linewidth": 2})
+    axes.plot([0, 2.1, 2.1], [3.9, 3.9, -0.35], color="#d55e00", linewidth=2)
+    axes.annotate("", (0.2, -0.35), (2.1, -0.35), arrowprops={**style, "color": "#d55e00", "linewidth": 2})
     text = "shortcut:\nx as it is\n(solid), or\nthrough a 1x1\nconvolution\n(dashed)"
-    axes.text(2.0, 1.8, text, va="center", fontsize=9)
+    axes.text(2.2, 1.8, text, va="center", fontsize=9)
     axes.text(0.15, 4.2, "x", fontsize=12)
     axes.text(0.15, -1.0, "ReLU(F(x) + x)", fontsize=11)
-    axes.set(xlim=(-1.5, 3.6), ylim=(-1.5, 4.5), title="the residual block")
+    axes.set(xlim=(-1.7, 3.9), ylim=(-1.5, 4.5), title="the residual block")
     axes.axis("off")
 
 
@@ -94,7 +97,7 @@ def main() -> None:
     data_path = HERE.parent / "Test1_official_demo" / "data"
     parser.add_argument("--data-path", type=Path, default=data_path, help="root that is handed to CIFAR10")
     parser.add_argument("--images", type=utils.positive_int, default=4000, help="training images to use")
-    parser.add_argument("--epochs", type=utils.positive_int, default=8, help="times to go through them")
+    parser.add_argument("--epochs", type=utils.positive_int, default=10, help="times to go through them")
     parser.add_argument("--device", type=utils.device, default=utils.default_device(), help="cpu, cuda:0, mps, ...")
     parser.add_argument(
         "--save", type=utils.figure, default=HERE / "images" / "degradation.png", help="file to draw to"
