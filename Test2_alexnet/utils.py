@@ -416,7 +416,7 @@ def load_file(path: Path) -> dict:
         UserError: the file is missing, damaged, or holds anything else than data.
     """
     if not path.is_file():
-        raise UserError(f"no file {path}: train.py writes it")
+        raise UserError(f"no file {path}: train.py writes weights, and --weights names where they are")
     try:
         if zipfile.is_zipfile(path):  # torch.load does not look at the checksums that torch.save has written
             with zipfile.ZipFile(path) as archive:

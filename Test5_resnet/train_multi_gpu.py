@@ -59,8 +59,13 @@ def start_processes() -> tuple[int, int, torch.device]:
     else:
         device = torch.device("cpu")
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // local_size))
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    return distributed.get_rank(), distributed.get_world_size(), device
+    # torchrun keeps its store when it starts the processes again: the addresses in it may be those of dead processes,
+    # so each start has a part of the store to itself
+    store, rank, world_size = next(distributed.rendezvous("env://"))
+    store = distributed.PrefixStore(f"start {os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=world_size)
+    return rank, world_size, device
 
 
 def load_on_rank_0(save_path: Path, net: nn.Module, optimizer: optim.Optimizer, settings: dict) -> dict:

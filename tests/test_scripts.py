@@ -197,6 +197,8 @@ def test_vgg_starts_from_torchvisions_features(tmp_path: Path, data_set: Path) -
         torch.testing.assert_close(saved[f"features.{name}"], value, rtol=0, atol=1e-20)
     assert saved["classifier.1.weight"].shape == (16, 512 * 7 * 7)
 
+    result = run_here(lesson / "train.py", *options, "--weights", tmp_path / "absent.pth")
+    assert result.status == 1 and "no file" in result.err and "absent.pth" in result.err
     for name, words in (("vgg13", "another net"), ("vgg11_bn", "batch norm")):
         torch.save(torchvision.models.get_model(name, weights=None).state_dict(), tmp_path / "vgg11.pth")
         result = run_here(lesson / "train.py", *options, "--weights", tmp_path / "vgg11.pth")
