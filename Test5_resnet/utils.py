@@ -6,9 +6,11 @@ The same file lies in all five folders, so that each folder can be copied away a
 import argparse
 import ctypes
 import functools
+import gc
 import hashlib
 import json
 import math
+import multiprocessing
 import os
 import pickle
 import random
@@ -42,6 +44,8 @@ def run(main: Callable[[], None], when_stopped: str = "nothing was changed") -> 
     keep_memory()
     try:
         main()
+        if multiprocessing.active_children():
+            gc.collect()  # ends the loaders' workers now, and not while Python itself shuts down
     except UserError as error:
         # raised in a data worker, the message comes wrapped in the worker's traceback: its last line is ours
         message = str(error).strip().splitlines()[-1].removeprefix("utils.UserError: ")
