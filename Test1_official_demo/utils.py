@@ -46,12 +46,16 @@ def run(main: Callable[[], None], when_stopped: str = "nothing was changed") -> 
         main()
         if multiprocessing.active_children():
             gc.collect()  # ends the loaders' workers now, and not while Python itself shuts down
+        sys.stdout.flush()
     except UserError as error:
         # raised in a data worker, the message comes wrapped in the worker's traceback: its last line is ours
         message = str(error).strip().splitlines()[-1].removeprefix("utils.UserError: ")
         raise SystemExit(f"error: {message}") from None
     except torch.OutOfMemoryError:
         raise SystemExit("error: the device has too little memory: try a smaller --batch-size") from None
+    except BrokenPipeError:  # the lines went to a program that reads no more, such as head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        raise SystemExit(1) from None
     except KeyboardInterrupt:
         print(f"\nstopped: {when_stopped}", file=sys.stderr)
         raise SystemExit(130) from None

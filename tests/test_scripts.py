@@ -4,12 +4,14 @@ import csv
 import hashlib
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 import torchvision
-from conftest import FLOWER_LESSONS, copy_lesson, draw_data_set, draw_image, load, run_alone, run_here
+from conftest import FLOWER_LESSONS, copy_lesson, draw_data_set, draw_image, environment, load, run_alone, run_here
 from PIL import Image
 from torchvision import transforms
 from torchvision.datasets import CIFAR10
@@ -96,6 +98,15 @@ def test_a_new_run_keeps_what_an_earlier_one_made(tmp_path: Path, data_set: Path
     predict = [script.with_name("predict.py"), photo, "--output-dir", tmp_path]
     assert "class: red " in run_here(*predict, "--weights", tmp_path / "AlexNet_previous.pth").out
     assert "class: apple " in run_here(*predict).out
+
+
+def test_a_reader_that_goes_away_gets_no_traceback(tmp_path: Path, data_set: Path) -> None:
+    script = copy_lesson("Test2_alexnet", tmp_path) / "train.py"
+    command = [sys.executable, script, "--data-path", data_set, "--epochs", "1", "--workers", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
 
 
 # the lesson's values: epochs, batch size, learning rate
