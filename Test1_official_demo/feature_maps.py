@@ -6,12 +6,13 @@ python feature_maps.py picture.jpg          # without a picture, a ship that the
 import argparse
 from pathlib import Path
 
+import utils  # before torch, which loads faster so
+
 import torch
 from matplotlib.figure import Figure, SubFigure
 from PIL import Image, ImageDraw
 from torchvision import transforms
 
-import utils
 from model import LeNet
 
 HERE = Path(__file__).resolve().parent

@@ -7,11 +7,11 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+import utils  # before torch, which loads faster so
+
 import torch
 from matplotlib.figure import Figure
 from torch import optim
-
-import utils
 
 HERE = Path(__file__).resolve().parent
 START = (-7.0, 2.0)

@@ -6,11 +6,12 @@ python draw_layers.py               # writes images/layers.png
 import argparse
 from pathlib import Path
 
+import utils  # before torch, which loads faster so
+
 import torch
 from matplotlib.figure import Figure
 from torch import nn
 
-import utils
 from model import AlexNet
 
 HERE = Path(__file__).resolve().parent

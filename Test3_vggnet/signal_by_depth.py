@@ -8,11 +8,12 @@ What goes in is noise of the size that a normalised photo has: the picture depen
 import argparse
 from pathlib import Path
 
+import utils  # before torch, which loads faster so
+
 import torch
 from matplotlib.figure import Figure
 from torch import nn
 
-import utils
 from model import cfgs, vgg
 
 HERE = Path(__file__).resolve().parent

@@ -10,12 +10,13 @@ import argparse
 import time
 from pathlib import Path
 
+import utils  # before torch, which loads faster so
+
 import torch
 from torch import nn, optim
 from torch.utils.data import DataLoader
 from torchvision import transforms
 
-import utils
 from model import cfgs, vgg
 
 HERE = Path(__file__).resolve().parent

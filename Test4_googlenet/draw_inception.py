@@ -6,12 +6,13 @@ python draw_inception.py            # writes images/inception.png, of inception3
 import argparse
 from pathlib import Path
 
+import utils  # before torch, which loads faster so
+
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-import utils
 from model import GoogLeNet
 
 HERE = Path(__file__).resolve().parent

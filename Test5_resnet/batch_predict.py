@@ -7,11 +7,12 @@ import argparse
 import csv
 from pathlib import Path
 
+import utils  # before torch, which loads faster so
+
 import torch
 from torch.utils.data import DataLoader
 from torchvision import transforms
 
-import utils
 from model import models
 
 HERE = Path(__file__).resolve().parent

@@ -11,6 +11,8 @@ import argparse
 import time
 from pathlib import Path
 
+import utils  # before torch, which loads faster so
+
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -18,7 +20,6 @@ from matplotlib.patches import FancyBboxPatch
 from torch import nn, optim
 from torch.nn import functional as F
 
-import utils
 from model import BasicBlock
 
 HERE = Path(__file__).resolve().parent

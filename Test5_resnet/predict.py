@@ -8,10 +8,11 @@ import argparse
 import random
 from pathlib import Path
 
+import utils  # before torch, which loads faster so
+
 import torch
 from torchvision import transforms
 
-import utils
 from model import models
 
 HERE = Path(__file__).resolve().parent

@@ -12,13 +12,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import utils  # before torch, which loads faster so
+
 import torch
 from torch import distributed, nn, optim
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Sampler, Subset
 from train import create_net, data_transform, parse_args
-
-import utils
 
 
 class ShareSampler(Sampler):

@@ -23,6 +23,8 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+gc.disable()  # looking for garbage among the 300,000 objects of torch and torchvision would take half a second
+
 import torch
 from PIL import Image, ImageOps
 from torch import nn
@@ -31,6 +33,8 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler
 from torchvision import datasets
 from torchvision.datasets.folder import IMG_EXTENSIONS, has_file_allowed_extension
 from torchvision.models import get_model_weights
+
+gc.enable()
 
 # ---------------------------------------------------------------- starting and ending a script
 
@@ -42,10 +46,12 @@ class UserError(Exception):
 def run(main: Callable[[], None], when_stopped: str = "nothing was changed") -> None:
     """Call a script's main(). A UserError ends it with one line and exit status 1, Ctrl-C with one line and 130."""
     keep_memory()
+    gc.freeze()  # nor is there garbage among them later, in main
     try:
         main()
         if multiprocessing.active_children():
             gc.collect()  # ends the loaders' workers now, and not while Python itself shuts down
+        gc.freeze()  # or when Python ends
         sys.stdout.flush()
     except UserError as error:
         # raised in a data worker, the message comes wrapped in the worker's traceback: its last line is ours
@@ -283,7 +289,10 @@ def open_cifar10(root: Path, train: bool) -> datasets.CIFAR10:
         UserError: it is not there, or damaged, and cannot be fetched.
     """
     try:
-        return datasets.CIFAR10(root, train=train, download=True)
+        try:
+            return datasets.CIFAR10(root, train=train)
+        except RuntimeError:  # not there, or not whole
+            return datasets.CIFAR10(root, train=train, download=True)
     except (OSError, RuntimeError) as error:  # no network; a file whose MD5 is wrong
         raise UserError(
             f"CIFAR-10 is not in {root}, and could not be fetched ({error}): "
@@ -695,4 +704,5 @@ def draw_predictions(
             return
         path = save or path
         write_atomically(path, lambda p: figure.savefig(p, dpi=100, format=path.suffix[1:] or "png"))
+        pyplot.close(figure)
         print(f"drawn in {path}")

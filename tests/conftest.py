@@ -1,6 +1,7 @@
 """What the tests share: loading a lesson's modules, running its scripts as a user does, drawing small data sets."""
 
 import contextlib
+import gc
 import importlib.util
 import io
 import os
@@ -78,6 +79,7 @@ def run_here(script: Path, *options: object) -> Result:
                 if isinstance(end.code, str):
                     print(end.code, file=sys.stderr)
     finally:
+        gc.unfreeze()  # run() has kept all from being collected, as this process were to end
         sys.argv, sys.path[:] = before[:2]
         for path in script.parent.glob("*.py"):
             sys.modules.pop(path.stem, None)

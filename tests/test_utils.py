@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,11 @@ utils = load("Test2_alexnet", "utils")
 
 def test_utils_is_one_file() -> None:
     assert len({hashlib.sha256((ROOT / folder / "utils.py").read_bytes()).digest() for folder in LESSONS}) == 1
+
+
+def test_garbage_is_collected_again_once_utils_is_imported() -> None:
+    command = "import utils, gc; raise SystemExit(0 if gc.isenabled() and 'torch' in utils.sys.modules else 3)"
+    assert subprocess.run([sys.executable, "-c", command], cwd=ROOT / LESSONS[0]).returncode == 0
 
 
 def gradient(mode: str) -> Image.Image:
