@@ -18,6 +18,7 @@ import torch
 from torch import distributed, nn, optim
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Sampler, Subset
+
 from train import create_net, data_transform, parse_args
 
 
