@@ -6,7 +6,7 @@ python feature_maps.py picture.jpg          # without a picture, a ship that the
 import argparse
 from pathlib import Path
 
-import utils  # before torch, which loads faster so
+import utils  # first, because torch loads faster after it
 
 import torch
 from matplotlib.figure import Figure, SubFigure

@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-import utils  # before torch, which loads faster so
+import utils  # first, because torch loads faster after it
 
 import torch
 from matplotlib.figure import Figure

@@ -8,7 +8,7 @@ import argparse
 import random
 from pathlib import Path
 
-import utils  # before torch, which loads faster so
+import utils  # first, because torch loads faster after it
 
 import torch
 from torchvision import transforms

@@ -10,7 +10,7 @@ import argparse
 import time
 from pathlib import Path
 
-import utils  # before torch, which loads faster so
+import utils  # first, because torch loads faster after it
 
 import torch
 from torch import nn, optim
@@ -19,6 +19,13 @@ from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorData
 from model import LeNet
 
 HERE = Path(__file__).resolve().parent
+
+
+def transform(images: torch.Tensor) -> torch.Tensor:
+    """What ToTensor and Normalize do, for a whole batch [N, 3, 32, 32] at once: bytes 0..255 to 0..1, then to -1..1."""
+    mean, std = 0.5, 0.5
+    return (images / 255 - mean) / std
+
 
 # name: (what makes the optimizer, its default learning rate)
 OPTIMIZERS = {
@@ -54,11 +61,6 @@ def main() -> None:
     device = args.device
     print(f"using {device} device.")
 
-    def transform(images: torch.Tensor) -> torch.Tensor:
-        """What ToTensor and Normalize do, for a whole batch at once: bytes 0..255 to 0..1, and these to -1..1."""
-        mean, std = 0.5, 0.5
-        return (images / 255 - mean) / std
-
     train_set = utils.open_cifar10(args.data_path, train=True)
     test_set = utils.open_cifar10(args.data_path, train=False)
     # all pictures lie in memory as one array of bytes: [50000, 32, 32, 3] -> [50000, 3, 32, 32]
@@ -93,15 +95,12 @@ def main() -> None:
     }
     history = utils.new_history()
     if args.resume:
-        history = utils.load_checkpoint(save_path, net, optimizer, settings)
+        history = utils.load_checkpoint(save_path, net, optimizer, settings, args.epochs)
     best_acc = max(history["val_accuracy"], default=-1.0)  # so that even an accuracy of 0 is saved at first
     first_epoch = len(history["val_accuracy"])
-    if first_epoch >= args.epochs:
-        print(f"nothing left to do: {first_epoch} epochs are done. Ask for more with --epochs")
-        return
 
     def predict_test(images: torch.Tensor) -> torch.Tensor:
-        """The classes that the net gives to test images [N, 3, 32, 32], 200 at a time."""
+        """The classes that the net gives to test images [N, 3, 32, 32]: 200 at a time, which fit into a CPU's cache."""
         net.eval()
         with torch.inference_mode():
             predict_y = torch.cat([net(part).argmax(dim=1) for part in images.split(200)])

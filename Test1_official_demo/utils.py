@@ -46,12 +46,12 @@ class UserError(Exception):
 def run(main: Callable[[], None], when_stopped: str = "nothing was changed") -> None:
     """Call a script's main(). A UserError ends it with one line and exit status 1, Ctrl-C with one line and 130."""
     keep_memory()
-    gc.freeze()  # nor is there garbage among them later, in main
+    gc.freeze()  # what is imported by now is no garbage: main need not look through it again and again,
     try:
         main()
         if multiprocessing.active_children():
             gc.collect()  # ends the loaders' workers now, and not while Python itself shuts down
-        gc.freeze()  # or when Python ends
+        gc.freeze()  # and Python, when it ends, need not look through anything at all
         sys.stdout.flush()
     except UserError as error:
         # raised in a data worker, the message comes wrapped in the worker's traceback: its last line is ours
@@ -290,7 +290,7 @@ def open_cifar10(root: Path, train: bool) -> datasets.CIFAR10:
     """
     try:
         try:
-            return datasets.CIFAR10(root, train=train)
+            return datasets.CIFAR10(root, train=train)  # download=True would read the files once more, for their MD5
         except RuntimeError:  # not there, or not whole
             return datasets.CIFAR10(root, train=train, download=True)
     except (OSError, RuntimeError) as error:  # no network; a file whose MD5 is wrong
@@ -559,8 +559,9 @@ def save_checkpoint(save_path: Path, net: nn.Module, optimizer: Optimizer, histo
     write_atomically(last_path(save_path), lambda p: torch.save(state, p))
 
 
-def load_checkpoint(save_path: Path, net: nn.Module, optimizer: Optimizer, settings: dict) -> dict:
-    """Bring net and optimizer back to where save_checkpoint left them, and return the history.
+def load_checkpoint(save_path: Path, net: nn.Module, optimizer: Optimizer, settings: dict, epochs: int) -> dict:
+    """Bring net and optimizer back to where save_checkpoint left them, and return the history. Says so if all of the
+    `epochs` are done.
 
     Raises:
         UserError: there is nothing to resume, the file is damaged, or the run had other settings.
@@ -581,7 +582,10 @@ def load_checkpoint(save_path: Path, net: nn.Module, optimizer: Optimizer, setti
             raise ValueError("the history is not one of ours")
         net.load_state_dict(state["net"])
         optimizer.load_state_dict(state["optimizer"])
-        print(f"resumed {path.name}: {len(history['train_loss'])} epochs are done.")
+        done = len(history["train_loss"])
+        print(f"resumed {path.name}: {done} epochs are done.")
+        if done >= epochs:
+            print(f"nothing left to do: {done} epochs are done. Ask for more with --epochs")
         return history
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise UserError(f"{path} is damaged, or was not written by this train.py: start without --resume") from error

@@ -6,7 +6,7 @@ python draw_layers.py               # writes images/layers.png
 import argparse
 from pathlib import Path
 
-import utils  # before torch, which loads faster so
+import utils  # first, because torch loads faster after it
 
 import torch
 from matplotlib.figure import Figure

@@ -10,7 +10,7 @@ import argparse
 import time
 from pathlib import Path
 
-import utils  # before torch, which loads faster so
+import utils  # first, because torch loads faster after it
 
 import torch
 from torch import nn, optim
@@ -89,12 +89,9 @@ def main() -> None:
     }
     history = utils.new_history()
     if args.resume:
-        history = utils.load_checkpoint(save_path, net, optimizer, settings)
+        history = utils.load_checkpoint(save_path, net, optimizer, settings, args.epochs)
     best_acc = max(history["val_accuracy"], default=-1.0)  # so that even an accuracy of 0 is saved at first
     first_epoch = len(history["val_accuracy"])
-    if first_epoch >= args.epochs:
-        print(f"nothing left to do: {first_epoch} epochs are done. Ask for more with --epochs")
-        return
 
     for epoch in range(first_epoch, args.epochs):
         start = time.perf_counter()

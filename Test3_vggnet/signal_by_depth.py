@@ -8,7 +8,7 @@ What goes in is noise of the size that a normalised photo has: the picture depen
 import argparse
 from pathlib import Path
 
-import utils  # before torch, which loads faster so
+import utils  # first, because torch loads faster after it
 
 import torch
 from matplotlib.figure import Figure

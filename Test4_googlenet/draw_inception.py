@@ -6,7 +6,7 @@ python draw_inception.py            # writes images/inception.png, of inception3
 import argparse
 from pathlib import Path
 
-import utils  # before torch, which loads faster so
+import utils  # first, because torch loads faster after it
 
 import torch
 from matplotlib.axes import Axes

@@ -7,7 +7,7 @@ import argparse
 import csv
 from pathlib import Path
 
-import utils  # before torch, which loads faster so
+import utils  # first, because torch loads faster after it
 
 import torch
 from torch.utils.data import DataLoader

@@ -11,7 +11,7 @@ import argparse
 import time
 from pathlib import Path
 
-import utils  # before torch, which loads faster so
+import utils  # first, because torch loads faster after it
 
 import torch
 from matplotlib.axes import Axes

@@ -12,7 +12,7 @@ import argparse
 import time
 from pathlib import Path
 
-import utils  # before torch, which loads faster so
+import utils  # first, because torch loads faster after it
 
 import torch
 from torch import nn, optim
@@ -56,8 +56,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--seed", type=utils.whole_number, default=0, help="the same seed gives the same numbers again")
     parser.add_argument("--device", type=utils.device, default=utils.default_device(), help="cpu, cuda:0, mps, ...")
     parser.add_argument("--model-name", choices=models, default="resnet34", help="which of the ResNets")
-    weights_help = "ImageNet weights, or none (default: resnet34-pre.pth beside this script, else fetched)"
-    parser.add_argument("--weights", help=weights_help)
+    parser.add_argument("--weights", help="file of ImageNet weights, or none (default: resnet34-pre.pth, else fetched)")
     parser.add_argument("--freeze-layers", action="store_true", help="train fc alone, the last layer")
     parser.add_argument("--resume", action="store_true", help="go on from the last finished epoch")
     args = parser.parse_args()
@@ -112,12 +111,9 @@ def main() -> None:
     }
     history = utils.new_history()
     if args.resume:
-        history = utils.load_checkpoint(save_path, net, optimizer, settings)
+        history = utils.load_checkpoint(save_path, net, optimizer, settings, args.epochs)
     best_acc = max(history["val_accuracy"], default=-1.0)  # so that even an accuracy of 0 is saved at first
     first_epoch = len(history["val_accuracy"])
-    if first_epoch >= args.epochs:
-        print(f"nothing left to do: {first_epoch} epochs are done. Ask for more with --epochs")
-        return
 
     for epoch in range(first_epoch, args.epochs):
         start = time.perf_counter()

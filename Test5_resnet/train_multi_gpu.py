@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import utils  # before torch, which loads faster so
+import utils  # first, because torch loads faster after it
 
 import torch
 from torch import distributed, nn, optim
@@ -69,7 +69,7 @@ def start_processes() -> tuple[int, int, torch.device]:
     return rank, world_size, device
 
 
-def load_on_rank_0(save_path: Path, net: nn.Module, optimizer: optim.Optimizer, settings: dict) -> dict:
+def load_on_rank_0(save_path: Path, net: nn.Module, optimizer: optim.Optimizer, settings: dict, epochs: int) -> dict:
     """Resume from the file that rank 0 has written, perhaps on another machine; all ranks get what it holds.
 
     The net's weights are handed on by DistributedDataParallel, the optimizer's state and the history here.
@@ -77,7 +77,7 @@ def load_on_rank_0(save_path: Path, net: nn.Module, optimizer: optim.Optimizer, 
     message: list = [None, None, None]
     if distributed.get_rank() == 0:
         try:
-            history = utils.load_checkpoint(save_path, net, optimizer, settings)
+            history = utils.load_checkpoint(save_path, net, optimizer, settings, epochs)
             message = [history, optimizer.state_dict(), None]
         except utils.UserError as error:
             message = [None, None, str(error)]
@@ -179,12 +179,12 @@ def main() -> nn.Module:
         "lr": args.lr,
         "seed": args.seed,
     }
-    history = load_on_rank_0(save_path, net, optimizer, settings) if args.resume else utils.new_history()
+    history = utils.new_history()
+    if args.resume:
+        history = load_on_rank_0(save_path, net, optimizer, settings, args.epochs)
     ddp_net = DistributedDataParallel(net, device_ids=[device] if device.type == "cuda" else None)
     best_acc = max(history["val_accuracy"], default=-1.0)  # so that even an accuracy of 0 is saved at first
     first_epoch = len(history["val_accuracy"])
-    if first_epoch >= args.epochs:
-        say(f"nothing left to do: {first_epoch} epochs are done. Ask for more with --epochs")
 
     for epoch in range(first_epoch, args.epochs):
         start = time.perf_counter()

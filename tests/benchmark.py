@@ -152,7 +152,7 @@ def plain_cifar10(data_path: Path, output_dir: Path, epochs: int, batch_size: in
 # ---------------------------------------------------------------- one run, in a process of its own
 
 
-# train.py imports the lesson's utils.py before torch, which loads faster so; the loop of the videos has no utils.py
+# train.py imports the lesson's utils.py first, because torch loads faster after it; the videos' loop has no utils.py
 CHILD = """
 import sys
 if sys.argv[1] == "train.py":

@@ -79,7 +79,7 @@ def run_here(script: Path, *options: object) -> Result:
                 if isinstance(end.code, str):
                     print(end.code, file=sys.stderr)
     finally:
-        gc.unfreeze()  # run() has kept all from being collected, as this process were to end
+        gc.unfreeze()  # run() exempts all from collection, for the process to end soon; this one goes on
         sys.argv, sys.path[:] = before[:2]
         for path in script.parent.glob("*.py"):
             sys.modules.pop(path.stem, None)

@@ -4,14 +4,26 @@ import csv
 import hashlib
 import json
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import torch
 import torchvision
-from conftest import FLOWER_LESSONS, copy_lesson, draw_data_set, draw_image, environment, load, run_alone, run_here
+from conftest import (
+    FLOWER_LESSONS,
+    ROOT,
+    copy_lesson,
+    draw_data_set,
+    draw_image,
+    environment,
+    load,
+    run_alone,
+    run_here,
+)
 from PIL import Image
 from torchvision import transforms
 from torchvision.datasets import CIFAR10
@@ -338,3 +350,15 @@ def test_batch_predict_skips_what_it_cannot_read_and_says_so(tmp_path: Path, tra
         assert re.search(r"^skipped: .*1\.jpg", result.out, re.MULTILINE)
         assert result.err.count("\n") == 1 and "1 of 3 images" in result.err
         assert (tmp_path / "a.csv").read_text(encoding="utf-8").count("\n") == 3
+
+
+def test_lenets_batch_transform_is_to_tensor_and_normalize(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "Test1_official_demo")
+    with patch.dict(sys.modules):  # the other lessons have a utils.py and a model.py too
+        for name in ("utils", "model"):
+            sys.modules.pop(name, None)
+        transform = runpy.run_path(str(ROOT / "Test1_official_demo" / "train.py"))["transform"]
+    pictures = torch.arange(256, dtype=torch.uint8).repeat(24).view(2, 32, 32, 3)
+    one_by_one = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))])
+    expected = torch.stack([one_by_one(picture.numpy()) for picture in pictures])
+    assert torch.equal(transform(pictures.permute(0, 3, 1, 2)), expected)
