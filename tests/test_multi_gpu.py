@@ -58,7 +58,8 @@ class Lesson:
     def command(self, agent: list[str], *options: object, script: str = "probe.py") -> list[str]:
         fixed = ["--data-path", self.data, "--model-name", "resnet18", "--weights", "none", "--batch-size", 2]
         end = [self.folder / script, *fixed, "--workers", 0, "--epochs", 2, *options]
-        return [sys.executable, "-m", "torch.distributed.run", *agent, *map(str, end)]
+        logs = ["--log-dir", str(self.notes)]  # torchrun would leave them in the temporary folder
+        return [sys.executable, "-m", "torch.distributed.run", *logs, *agent, *map(str, end)]
 
     def environment(self, **extra: str) -> dict[str, str]:
         return environment(PROBE=str(self.notes), OMP_NUM_THREADS="1", **extra)
