@@ -41,9 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=utils.HelpFormatter)
     parser.add_argument("image", type=Path, nargs="?", metavar="IMAGE", help="an image file")
     parser.add_argument("--weights", type=Path, default=HERE / "Lenet.pth", help="weights file")
-    parser.add_argument(
-        "--save", type=utils.figure, default=HERE / "images" / "feature_maps.png", help="file to draw to"
-    )
+    parser.add_argument("--save", type=utils.figure, default=HERE / "feature_maps.png", help="file to draw to")
     args = parser.parse_args()
 
     net = LeNet().eval()
@@ -75,7 +73,7 @@ def main() -> None:
     upper, lower = right.subfigures(2, 1)
     draw_maps(upper, torch.relu(maps["conv2"]), 8, "conv2 and ReLU: 32 maps, 10 x 10", "gray")
     draw_maps(lower, maps["pool2"], 8, "pool2: 32 maps, 5 x 5", "gray")
-    utils.write_atomically(args.save, lambda p: figure.savefig(p, dpi=80, format="png"))
+    utils.save_figure(figure, args.save)
     classes = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
     print(f"class: {classes[int(probabilities.argmax())]}  prob: {probabilities.max():.3f}")
     print(f"drawn in {args.save}")

@@ -1,6 +1,6 @@
 """Draw five optimizers of torch.optim descending the same valley: their paths, and the loss at each step.
 
-python optimizers.py                # writes images/optimizers.png
+python optimizers.py                # writes optimizers.png
 """
 
 import argparse
@@ -50,7 +50,7 @@ def descend(make_optimizer: Callable) -> tuple[list[float], list[float], list[fl
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=utils.HelpFormatter)
-    parser.add_argument("--save", type=utils.figure, default=HERE / "images" / "optimizers.png", help="file to draw to")
+    parser.add_argument("--save", type=utils.figure, default=HERE / "optimizers.png", help="file to draw to")
     args = parser.parse_args()
 
     figure = Figure(figsize=(13, 5), layout="constrained")
@@ -69,7 +69,7 @@ def main() -> None:
     path_axes.legend(loc="lower right", fontsize=9)
     loss_axes.set(title="loss at each step", xlabel="step", yscale="log", ylim=(1e-6, 10))
     loss_axes.grid(alpha=0.3)
-    utils.write_atomically(args.save, lambda p: figure.savefig(p, dpi=90, format="png"))
+    utils.save_figure(figure, args.save)
     print(f"drawn in {args.save}")
 
 

@@ -64,7 +64,7 @@ def main() -> None:
         print(f"image: {name}  class: {predict_cla}{true_class}")
         for i, cla in enumerate(classes):
             print(f"class: {cla:<12} prob: {predict[i]:.3f}")
-        predictions.append((source, f"{name}: {predict_cla}{true_class}", predict))
+        predictions.append((source, f"{name}\n{predict_cla}{true_class}", predict))
 
     figure_path = args.output_dir / "Lenet_prediction.png"
     utils.draw_predictions(predictions, classes, args.save, figure_path)

@@ -33,7 +33,7 @@ OPTIMIZERS = {
     "momentum": (lambda params, lr: optim.SGD(params, lr=lr, momentum=0.9), 0.005),
     "adagrad": (optim.Adagrad, 0.01),
     "rmsprop": (optim.RMSprop, 0.001),
-    "adam": (optim.Adam, 0.001),
+    "adam": (lambda params, lr: optim.Adam(params, lr=lr, fused=True), 0.001),  # fused: all weights in one pass
 }
 
 
@@ -42,7 +42,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--data-path", type=Path, default=HERE / "data", help="root that is handed to CIFAR10")
     parser.add_argument("--output-dir", type=Path, default=HERE, help="folder to write to")
     parser.add_argument("--epochs", type=utils.positive_int, default=5, help="times to go through the training set")
-    parser.add_argument("--batch-size", type=utils.positive_int, default=36, help="images in a step")
+    parser.add_argument("--batch-size", type=utils.positive_int, default=36, help="images per step")
     parser.add_argument("--optimizer", choices=OPTIMIZERS, default="adam", help="how the weights are improved")
     rates = ", ".join(f"{lr} for {name}" for name, (_, lr) in OPTIMIZERS.items())
     parser.add_argument("--lr", type=utils.learning_rate, help=f"learning rate (default: {rates})")
@@ -57,7 +57,6 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    utils.check_output_dir(args.output_dir)
     device = args.device
     print(f"using {device} device.")
 
@@ -73,6 +72,8 @@ def main() -> None:
     options = utils.loader_options(args.workers, device)
     train_loader = DataLoader(train_data, sampler=sampler, batch_size=None, **options)
     cla_dict = dict(enumerate(("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")))
+    save_path = args.output_dir / "Lenet.pth"
+    utils.check_output_dir(save_path, cla_dict)
     print(f"using {len(train_images)} images for training, {len(test_images)} images for testing.")
 
     torch.manual_seed(args.seed)
@@ -81,10 +82,8 @@ def main() -> None:
     net.to(device, memory_format=torch.channels_last)
     loss_function = nn.CrossEntropyLoss()
     make_optimizer, _ = OPTIMIZERS[args.optimizer]
-    fused = {"fused": device.type in ("cpu", "cuda")} if args.optimizer == "adam" else {}  # all weights at once
-    optimizer = make_optimizer(net.parameters(), lr=args.lr, **fused)
+    optimizer = make_optimizer(net.parameters(), lr=args.lr)
 
-    save_path = args.output_dir / "Lenet.pth"
     settings = {  # what a run that is resumed must have in common with the one before
         "model": "LeNet",
         "data": f"{len(train_images)} + {len(test_images)} images",
@@ -114,10 +113,10 @@ def main() -> None:
         epoch_loss = torch.zeros((), device=device)
         running_loss = torch.zeros((), device=device)
         for step, (images, labels) in enumerate(train_loader, start=1):
-            images = transform(images.to(device, memory_format=torch.channels_last, non_blocking=True))
-            labels = labels.to(device, non_blocking=True)
+            images = images.to(device, memory_format=torch.channels_last, non_blocking=train_loader.pin_memory)
+            labels = labels.to(device, non_blocking=train_loader.pin_memory)
             optimizer.zero_grad()
-            outputs = net(images)
+            outputs = net(transform(images))
             loss = loss_function(outputs, labels)
             loss.backward()
             optimizer.step()
@@ -148,9 +147,9 @@ def main() -> None:
         utils.save_checkpoint(save_path, net, optimizer, history, settings)
         print(f"epoch {epoch + 1} took {time.perf_counter() - start:.1f} s")
 
-    utils.draw_results(save_path, history, test_labels, list(cla_dict.values()))
+    utils.draw_results(save_path, history, test_labels, list(cla_dict.values()), part="test")
     print("Finished Training")
 
 
 if __name__ == "__main__":
-    utils.run(main, when_stopped="--resume goes on from the last finished epoch")
+    utils.run(main, when_stopped="--resume goes on from the last finished epoch, if there is one")

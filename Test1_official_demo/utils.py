@@ -5,25 +5,35 @@ The same file lies in all five folders, so that each folder can be copied away a
 
 import argparse
 import ctypes
+import errno
 import functools
 import gc
 import hashlib
+import io
 import json
 import math
 import multiprocessing
 import os
 import pickle
 import random
+import re
 import shutil
 import signal
 import sys
+import tempfile
 import time
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 gc.disable()  # looking for garbage among the 300,000 objects of torch and torchvision would take half a second
+# while that is loaded, Ctrl-C ends the script without a traceback; a worker leaves Ctrl-C to the main process for good
+IN_WORKER = multiprocessing.current_process().name != "MainProcess"
+HANDLED = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+if HANDLED:
+    signal.signal(signal.SIGINT, signal.SIG_IGN if IN_WORKER else signal.SIG_DFL)
 
 import torch
 from PIL import Image, ImageOps
@@ -35,6 +45,11 @@ from torchvision.datasets.folder import IMG_EXTENSIONS, has_file_allowed_extensi
 from torchvision.models import get_model_weights
 
 gc.enable()
+if HANDLED and not IN_WORKER:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+if TYPE_CHECKING:  # what draws imports matplotlib itself: the workers that load images have no use for it
+    from matplotlib.figure import Figure
 
 # ---------------------------------------------------------------- starting and ending a script
 
@@ -46,22 +61,32 @@ class UserError(Exception):
 def run(main: Callable[[], None], when_stopped: str = "nothing was changed") -> None:
     """Call a script's main(). A UserError ends it with one line and exit status 1, Ctrl-C with one line and 130."""
     keep_memory()
-    gc.freeze()  # what is imported by now is no garbage: main need not look through it again and again,
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a class name that the console cannot show must not end the run
+        sys.stdout.reconfigure(errors="backslashreplace")
+    gc.freeze()  # what is imported by now stays: main need not look through it for garbage again and again
     try:
         main()
         if multiprocessing.active_children():
             gc.collect()  # ends the loaders' workers now, and not while Python itself shuts down
-        gc.freeze()  # and Python, when it ends, need not look through anything at all
-        sys.stdout.flush()
+        gc.freeze()  # Python, when it ends, need not look through anything either
+        print(end="", flush=True)
     except UserError as error:
         # raised in a data worker, the message comes wrapped in the worker's traceback: its last line is ours
         message = str(error).strip().splitlines()[-1].removeprefix("utils.UserError: ")
         raise SystemExit(f"error: {message}") from None
-    except torch.OutOfMemoryError:
-        raise SystemExit("error: the device has too little memory: try a smaller --batch-size") from None
-    except BrokenPipeError:  # the lines went to a program that reads no more, such as head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        raise SystemExit(1) from None
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
+            raise SystemExit("error: a process that loads images was ended from outside: try fewer --workers") from None
+        no_memory = "out of memory|can't allocate memory|not enough memory"  # words of CUDA and MPS, Linux, Windows
+        if isinstance(error, RuntimeError) and not re.search(no_memory, str(error)):
+            raise
+        raise SystemExit("error: there is too little memory: try a smaller --batch-size") from None
+    except OSError as error:
+        # the lines went to a program that reads no more, such as head; Windows says EINVAL then
+        if isinstance(error, BrokenPipeError) or (sys.platform == "win32" and error.errno == errno.EINVAL):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            raise SystemExit(1) from None
+        raise SystemExit(f"error: {error}") from None  # a folder that may not be read, a link to nowhere
     except KeyboardInterrupt:
         print(f"\nstopped: {when_stopped}", file=sys.stderr)
         raise SystemExit(130) from None
@@ -71,7 +96,7 @@ def keep_memory() -> None:
     """Let the C library keep the memory that a training step frees, for the next step to use.
 
     glibc gives large blocks back to the system and gets them anew, zeroed page by page, in every step: up to a
-    quarter of the time of training on a CPU. Other systems' allocators do not, and are left alone.
+    quarter of the time of training on a CPU. Only glibc has this switch.
     """
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         m_trim_threshold, m_mmap_max = -1, -4  # the names and numbers of malloc.h
@@ -101,14 +126,17 @@ def number(text: str, kind: type, fits: Callable[[float], bool], meaning: str) -
 
 
 def positive_int(text: str) -> int:
-    return number(text, int, lambda value: value >= 1, "a whole number from 1")
+    """The value of --epochs, --batch-size and the like."""
+    return number(text, int, lambda value: 1 <= value < 2**31, "a whole number from 1 to 2147483647")
 
 
 def whole_number(text: str) -> int:
+    """The value of --workers and --seed."""
     return number(text, int, lambda value: 0 <= value < 2**63, "a whole number from 0")
 
 
 def learning_rate(text: str) -> float:
+    """The value of --lr."""
     return number(text, float, lambda value: 0 < value < math.inf, "a number above 0")
 
 
@@ -125,10 +153,14 @@ def device(text: str) -> torch.device:
     here = {"cpu": 1}
     if torch.accelerator.is_available():
         here[torch.accelerator.current_accelerator().type] = torch.accelerator.device_count()
-    kind, _, index = text.partition(":")
-    if not int(index or 0) < here.get(kind, 0):
+    try:
+        wanted = torch.device(text)
+        known = (wanted.index or 0) < here.get(wanted.type, 0)
+    except RuntimeError:  # no device has such a name
+        known = False
+    if not known:
         raise argparse.ArgumentTypeError(f"no device {text!r} on this machine, which has {', '.join(here)}")
-    return torch.device(text)
+    return wanted
 
 
 def default_device() -> torch.device:
@@ -139,16 +171,23 @@ def default_device() -> torch.device:
 
 
 def default_workers() -> int:
-    """How many processes load images: as many as there are cores, 8 at most, where an accelerator computes.
+    """How many processes load images: where an accelerator computes, as many as there are cores, 8 at most.
 
     On a CPU the net needs the cores itself: a worker that takes one of them makes the other threads wait at the end
     of every layer, so only one core in four loads images, and on a small machine the main process does it.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(8, cores if torch.accelerator.is_available() else cores // 4)
+    cores //= int(os.environ.get("LOCAL_WORLD_SIZE", 1))  # the processes that torchrun starts share them
+    most = 4 if sys.platform == "win32" else 8  # every worker of Windows loads torch anew, which takes memory
+    return min(most, cores if torch.accelerator.is_available() else cores // 4)
 
 
 # ---------------------------------------------------------------- images
+
+
+def first_line(error: Exception) -> str:
+    """An error's message in one line, or its name if it has none."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def is_image(path: str | Path) -> bool:
@@ -179,20 +218,26 @@ def open_image(path: str | Path) -> Image.Image:
     The EXIF rotation is applied, transparent places become white, 16 bits a channel are scaled to 8.
 
     Raises:
-        UserError: the file is missing, is no image, is cut short, or is larger than Pillow thinks safe.
+        UserError: the file is missing, is no image, is cut short, is larger than Pillow thinks safe, or has 32 bits a
+            channel.
     """
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about odd EXIF entries, each time that the image is opened
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 image.load()
+                image.getexif()  # read once, and then kept from exif_transpose, which would have to write it again:
+                image.info.pop("exif", None)  # Pillow cannot where an entry is of a wrong type
                 image = ImageOps.exif_transpose(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UserError(f"cannot read the image {path}: more than {Image.MAX_IMAGE_PIXELS} pixels") from error
     except Image.UnidentifiedImageError as error:
         raise UserError(f"cannot read the image {path}: not an image file") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise UserError(f"cannot read the image {path}: {error}") from error
+    except Exception as error:  # garbage makes Pillow's decoders fail in any way
+        raise UserError(f"cannot read the image {path}: {first_line(error)}") from error
+    if image.mode == "F" or (image.mode.startswith("I") and image.getextrema()[1] > 65535):
+        raise UserError(f"cannot read the image {path}: it has 32 bits per channel; save it with 8 or 16")
     if image.mode.startswith("I"):  # 16 bits: Pillow's own conversion would cut everything above 255 to white
         image = image.convert("I").point(lambda value: value / 257).convert("L")
     if image.has_transparency_data:
@@ -211,13 +256,13 @@ def mix(*numbers: int) -> int:
 
 
 class ImageFolder(datasets.ImageFolder):
-    """torchvision's ImageFolder, and three things more.
+    """torchvision's ImageFolder with three additions.
 
     Images are opened by open_image; bad folders get one clear line; and the random augmentation of an image
     depends on (seed, epoch, index) alone, so that a run can be repeated, or resumed, with any number of workers.
 
     Args:
-        root: the folder that holds one subfolder of images a class
+        root: the folder that holds one subfolder of images per class
         transform: makes the network's input [3, height, width] from a picture
         seed: another seed, another augmentation
         classes: the class names that the folder must hold; any are right if None
@@ -230,12 +275,15 @@ class ImageFolder(datasets.ImageFolder):
         if not root.is_dir():
             raise UserError(
                 f"no folder {root}: --data-path should name a folder that holds train/ and val/, each with one folder "
-                "of images a class; data_set/split_data.py makes them"
+                "of images per class; data_set/split_data.py makes them"
             )
         try:
-            super().__init__(root, transform, loader=open_image, is_valid_file=is_image)
+            super().__init__(root, transform, loader=open_image, is_valid_file=self.is_to_be_used)
         except FileNotFoundError as error:  # torchvision's words: no class folders, or no images in some
-            raise UserError(f"{root} should hold one folder of images a class: {error}") from error
+            endings = ", ".join(IMG_EXTENSIONS)
+            raise UserError(f"{root} should hold one folder of images ({endings}) per class: {error}") from error
+        if len(self.classes) < 2:
+            raise UserError(f"{root} holds one class, {self.classes[0]}: two are needed to tell apart")
         if classes is not None and self.classes != classes:
             differing = ", ".join(sorted(set(classes) ^ set(self.classes)))
             raise UserError(f"the classes in {root} are not those of the training set, see: {differing}")
@@ -248,6 +296,11 @@ class ImageFolder(datasets.ImageFolder):
         if not names:
             raise FileNotFoundError("it holds no folders")
         return names, {name: index for index, name in enumerate(names)}
+
+    @staticmethod
+    def is_to_be_used(path: str) -> bool:
+        """Whether a file is an image, and not a copy that an editor keeps in a hidden folder of the class's."""
+        return is_image(path) and not Path(path).parent.name.startswith(".")
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
         with torch.random.fork_rng(devices=[]):
@@ -295,7 +348,7 @@ def open_cifar10(root: Path, train: bool) -> datasets.CIFAR10:
             return datasets.CIFAR10(root, train=train, download=True)
     except (OSError, RuntimeError) as error:  # no network; a file whose MD5 is wrong
         raise UserError(
-            f"CIFAR-10 is not in {root}, and could not be fetched ({error}): "
+            f"CIFAR-10 is not in {root}, or is damaged, and could not be fetched ({first_line(error)}): "
             f"put {datasets.CIFAR10.url} there, as {root / datasets.CIFAR10.filename}"
         ) from error
 
@@ -305,6 +358,7 @@ def seed_epoch(seed: int, epoch: int, loader: DataLoader) -> None:
 
     They depend on (seed, epoch) and not on what ran before, so a resumed run does what an unstopped one does.
     """
+    torch.backends.cudnn.deterministic = True  # on a GPU, no convolutions that add up in another order each time
     torch.manual_seed(mix(seed, epoch))
     if isinstance(loader.sampler, RandomSampler):  # what shuffle=True makes: it shares the loader's generator
         loader.sampler.generator = torch.Generator().manual_seed(mix(seed, epoch, 1))
@@ -314,6 +368,8 @@ def seed_epoch(seed: int, epoch: int, loader: DataLoader) -> None:
 
 def loader_options(workers: int, device: torch.device) -> dict:
     """DataLoader's arguments that make it fast: workers that live on between epochs, and pinned memory for CUDA."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # or pinning memory would take up some of the first GPU too
     return {
         "num_workers": workers,
         "persistent_workers": workers > 0,
@@ -325,7 +381,7 @@ def loader_options(workers: int, device: torch.device) -> dict:
 
 
 def ignore_interrupt(worker_id: int) -> None:
-    """Leave Ctrl-C to the main process, which ends its workers itself."""
+    """Leave Ctrl-C to the main process, in a worker that was forked and so has not imported this file."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -346,16 +402,21 @@ class ProgressBar:
         self.loss: torch.Tensor | float = 0.0
 
     def __iter__(self) -> Iterator:
-        live, drawn = sys.stdout.isatty(), 0.0
-        for step, batch in enumerate(self.loader, start=1):
-            yield batch
-            if self.quiet:
-                continue
-            if step == len(self.loader):
-                print(("\r" if live else "") + self.line(1.0))
-            elif live and time.monotonic() - drawn > 0.1:
+        live, drawn, length = sys.stdout.isatty(), 0.0, 0
+        try:
+            for step, batch in enumerate(self.loader, start=1):
+                yield batch
+                last = step == len(self.loader)
+                if self.quiet or not (last or (live and time.monotonic() - drawn > 0.1)):
+                    continue
                 drawn = time.monotonic()
-                print("\r" + self.line(step / len(self.loader)), end="", flush=True)
+                line = self.line(step / len(self.loader))
+                # on a terminal over the line before, with blanks where that one was longer
+                print(f"\r{line:<{length}}" if live else line, end="\n" if last else "", flush=live)
+                length = len(line)
+        except UserError:  # an image that cannot be read: what is wrong gets a line of its own
+            print("\n" * (length > 0), end="", flush=True)
+            raise
 
     def line(self, share: float) -> str:
         """The bar when `share` of the batches is done, 50 marks wide, or as many as the terminal has room for."""
@@ -371,11 +432,15 @@ class ProgressBar:
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` write a file beside `path` and rename it: `path` is the old file or the new one, never a part.
+    """Let `write` write a file beside `path` and rename it: whenever the process is killed, `path` is the old file or
+    the new one, never a part.
 
     Raises:
         UserError: the file cannot be written, as on a full disk or in a folder that is write-protected.
     """
+    path = path.resolve()  # of a symbolic link, what it points to
+    if path.exists() and not path.is_file():
+        raise UserError(f"cannot write {path}: it is no file, but a folder or a device")
     unfinished = path.with_name(f"{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -388,14 +453,29 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     except OSError as error:
         raise UserError(f"cannot write {path}: {error}") from error
     except RuntimeError as error:  # so torch.save reports that a write failed
-        raise UserError(f"cannot write {path}, is the disk full? {str(error).splitlines()[0]}") from error
+        raise UserError(f"cannot write {path}, is the disk full? {first_line(error)}") from error
 
 
-def check_output_dir(folder: Path) -> None:
-    """Make the folder that results go to. Raises UserError at once, not after an epoch, if it cannot be written."""
-    probe = folder / "write_test"
-    write_atomically(probe, Path.touch)
-    probe.unlink()
+def check_output_dir(save_path: Path, cla_dict: dict[int, str]) -> None:
+    """Make the folder that results go to, and find out at once, not after an epoch, whether it will do.
+
+    Raises:
+        UserError: it cannot be written to, or holds weights of another net for other classes: they share the file of
+            class names.
+    """
+    folder, names = save_path.parent, class_indices_path(save_path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        others = [path for path in sorted(folder.glob("*_last.pth")) if path != last_path(save_path)]
+        if others and names.exists() and names.read_bytes() != encode_class_names(cla_dict):
+            raise UserError(
+                f"{folder} holds {others[0].name.replace('_last', '')}, for other classes, and both nets would share "
+                "class_indices.json: choose another folder with --output-dir"
+            )
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error}") from error
 
 
 def last_path(save_path: Path) -> Path:
@@ -403,26 +483,51 @@ def last_path(save_path: Path) -> Path:
     return save_path.with_stem(f"{save_path.stem}_last")
 
 
+def results_path(save_path: Path) -> Path:
+    """The picture of how training went: AlexNet_results.png for AlexNet.pth."""
+    return save_path.with_name(f"{save_path.stem}_results.png")
+
+
+def previous_path(path: Path) -> Path:
+    """Where an earlier run's file is kept: AlexNet_previous.pth for AlexNet.pth."""
+    return path.with_stem(f"{path.stem}_previous")
+
+
 def class_indices_path(weights: Path) -> Path:
-    """The file of class names that belongs to a weights file, beside it."""
-    return weights.with_name(
-        "class_indices_previous.json" if weights.stem.endswith("_previous") else "class_indices.json"
-    )
+    """The file of class names that belongs to a weights file, beside it: class_indices.json, or, for an earlier run's
+    AlexNet_previous.pth, class_indices_AlexNet_previous.json."""
+    return weights.parent / f"class_indices{f'_{weights.stem}' if weights.stem.endswith('_previous') else ''}.json"
+
+
+def encode_class_names(cla_dict: dict[int, str]) -> bytes:
+    """What class_indices.json holds."""
+    text = json.dumps(cla_dict, indent=4, ensure_ascii=False)
+    return text.encode(errors="backslashreplace")  # a folder's name may hold what UTF-8 cannot: JSON knows \udc80
 
 
 def keep_previous(save_path: Path) -> None:
-    """Rename an earlier run's files to <name>_previous, so that a new run does not overwrite them."""
-    for path in (save_path, last_path(save_path), class_indices_path(save_path)):
-        if path.exists():
-            kept = path.with_stem(f"{path.stem}_previous")
-            path.replace(kept)
-            print(f"{path.name} of an earlier run is kept as {kept.name}")
+    """Rename an earlier run's files to <name>_previous, so that a new run does not overwrite them.
+
+    Wherever this is interrupted, no weights get another run's class names, and --resume does not go on with a run
+    whose best weights are gone.
+    """
+    names, kept_names = class_indices_path(save_path), class_indices_path(previous_path(save_path))
+    try:
+        if save_path.exists():
+            kept_names.unlink(missing_ok=True)  # with the weights that they belong to, which are replaced here
+        for path in (last_path(save_path), save_path, results_path(save_path)):
+            if path.exists():
+                path.replace(previous_path(path))
+                print(f"{path.name} of an earlier run is kept as {previous_path(path).name}")
+        if names.exists() and previous_path(save_path).exists() and not kept_names.exists():
+            write_atomically(kept_names, lambda p: shutil.copy(names, p))
+    except OSError as error:
+        raise UserError(f"cannot make room for this run's files: {error}") from error
 
 
 def save_weights(net: nn.Module, path: Path, cla_dict: dict[int, str]) -> None:
     """Save the net's state_dict to `path`, and the class names to class_indices.json beside it."""
-    text = json.dumps(cla_dict, indent=4, ensure_ascii=False)
-    write_atomically(class_indices_path(path), lambda p: p.write_text(text, encoding="utf-8"))
+    write_atomically(class_indices_path(path), lambda p: p.write_bytes(encode_class_names(cla_dict)))
     write_atomically(path, lambda p: torch.save(net.state_dict(), p))
 
 
@@ -433,7 +538,9 @@ def load_file(path: Path) -> dict:
         UserError: the file is missing, damaged, or holds anything else than data.
     """
     if not path.is_file():
-        raise UserError(f"no file {path}: train.py writes weights, and --weights names where they are")
+        others = [p.name for p in sorted(path.parent.glob("*.pth")) if not p.stem.endswith("_last")]
+        such_as = f", such as {', '.join(others)}" if others else ""
+        raise UserError(f"no file {path}: train.py writes it, or --weights names another{such_as}")
     try:
         if zipfile.is_zipfile(path):  # torch.load does not look at the checksums that torch.save has written
             with zipfile.ZipFile(path) as archive:
@@ -444,22 +551,25 @@ def load_file(path: Path) -> dict:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except UserError:
         raise
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error}") from error
     except pickle.UnpicklingError as error:
         raise UserError(f"{path} is damaged, or holds more than weights: it was not loaded") from error
     except Exception as error:  # garbage makes the unpickler fail in any way
-        reason = str(error).splitlines() or [type(error).__name__]
-        raise UserError(f"{path} is damaged: {reason[0]}") from error
+        raise UserError(
+            f"{path} is damaged, or no weights file ({type(error).__name__}: {first_line(error)})"
+        ) from error
     if not isinstance(state, dict):
         raise UserError(f"{path} holds no weights, but a {type(state).__name__}")
     return state
 
 
 def load_weights(net: nn.Module, path: Path, part: str = "", leave_out: tuple[str, ...] = ()) -> None:
-    """Load a weights file into the net. Every name and shape must fit: nothing is loaded by half.
+    """Load a weights file into the net. Every name and shape must fit: nothing is half-loaded.
 
     Args:
-        part: take only the file's entries whose names start so, without that start: "features."
-        leave_out: the file's entries whose names start so are not wanted: ("aux1.", "aux2.")
+        part: take only the file's entries whose names start with this, and take it off them: "features."
+        leave_out: the file's entries whose names start with one of these are not wanted: ("aux1.", "aux2.")
 
     Raises:
         UserError: the file cannot be read, or is of another net or another number of classes.
@@ -474,18 +584,24 @@ def load_weights(net: nn.Module, path: Path, part: str = "", leave_out: tuple[st
     expected = net.state_dict()
     wrong = [name for name in (*expected, *state) if (name in expected) != (name in state)]
     # files from before 2018 do not count batch norm's batches, and load_state_dict does not ask them to
-    wrong = [name for name in wrong if not name.endswith("num_batches_tracked")]
+    wrong = [name for name in wrong if not (name in expected and name.endswith("num_batches_tracked"))]
     if any("running_mean" in name for name in state) and not any("running_mean" in name for name in expected):
         raise UserError(f"{path} does not fit: it is of a net with batch norm layers, which this net does not have")
     if wrong:
-        raise UserError(f"{path} is of another net: {len(wrong)} names are missing or unknown, such as {wrong[0]}")
+        raise UserError(
+            f"{path} is of another net, so train.py had other options: "
+            f"{len(wrong)} names are missing or unknown, such as {wrong[0]}"
+        )
     *_, last = expected  # the bias of the layer that gives the logits, unless only a part is asked for
     if not part and state[last].shape != expected[last].shape:
         where = "ImageNet" if len(expected[last]) == 1000 else "class_indices.json"
-        raise UserError(f"{path} is for {len(state[last])} classes, not for the {len(expected[last])} of {where}")
+        raise UserError(f"{path} is for {state[last].numel()} classes, not for the {len(expected[last])} of {where}")
     for name, value in expected.items():
         if name in state and state[name].shape != value.shape:
-            raise UserError(f"{path} is of another net: {name} is {list(state[name].shape)}, not {list(value.shape)}")
+            raise UserError(
+                f"{path} is of another net, so train.py had other options: "
+                f"{name} is {list(state[name].shape)}, not {list(value.shape)}"
+            )
     net.load_state_dict(state)
 
 
@@ -503,8 +619,11 @@ def load_imagenet_weights(net: nn.Module, model_name: str, weights: str | None, 
     try:
         net.load_state_dict(official.get_state_dict(progress=True, check_hash=True, weights_only=True))
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:  # no network, or a wrong hash
+        fetched = Path(torch.hub.get_dir(), "checkpoints", Path(official.url).name)
+        if fetched.exists():  # from an earlier time: torch does not check its hash again
+            raise UserError(f"{fetched} is damaged: delete it, and it will be fetched again") from error
         raise UserError(
-            f"could not fetch ImageNet weights ({error}): put {official.url} at {default}, "
+            f"could not fetch ImageNet weights ({first_line(error)}): put {official.url} at {default}, "
             "or train from scratch with --weights none"
         ) from error
 
@@ -519,8 +638,8 @@ def read_class_indices(weights: Path) -> dict[str, str]:
     if not path.is_file():
         raise UserError(f"no file {path}: train.py writes it beside the weights")
     try:
-        class_indict = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        class_indict = json.loads(path.read_text(encoding="utf-8-sig"))  # sig: as some editors of Windows save it
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged: {error}") from error
     fits = isinstance(class_indict, dict) and list(class_indict) == [str(i) for i in range(len(class_indict))]
     if not fits or not class_indict or not all(isinstance(name, str) for name in class_indict.values()):
@@ -533,7 +652,8 @@ def fingerprint(*image_folders: ImageFolder) -> str:
     digest = hashlib.sha256()
     for folder in image_folders:
         for path in (Path(sample) for sample, _ in folder.samples):
-            digest.update(f"{path.parent.name}/{path.name} {path.stat().st_size}\n".encode())
+            line = f"{path.parent.name}/{path.name} {path.stat().st_size}\n"
+            digest.update(line.encode(errors="backslashreplace"))  # a name may hold bytes that are not UTF-8
     return digest.hexdigest()
 
 
@@ -543,7 +663,7 @@ def new_history() -> dict:
 
 
 def check_loss(loss: float) -> None:
-    """Raise UserError if the loss is no number any more: what comes after it would be none either."""
+    """Raise UserError if the loss is infinite or NaN: training cannot recover from that."""
     if not math.isfinite(loss):
         raise UserError(f"the loss is {loss}: training has run away. Try a smaller --lr")
 
@@ -567,13 +687,15 @@ def load_checkpoint(save_path: Path, net: nn.Module, optimizer: Optimizer, setti
         UserError: there is nothing to resume, the file is damaged, or the run had other settings.
     """
     path = last_path(save_path)
-    if not path.exists():
-        raise UserError(f"nothing to resume: there is no {path}. Start without --resume")
+    for needed in (path, save_path):  # without the best weights, those of a worse epoch might be taken for them
+        if not needed.exists():
+            raise UserError(f"nothing to resume: there is no {needed}. Start without --resume")
     state = load_file(path)
     try:
         before = state["settings"]
-        other = [f"{name} {before[name]}, not {settings[name]}" for name in settings if before[name] != settings[name]]
-        if before["data"] != settings["data"]:  # two hashes would tell the learner nothing
+        differing = [name for name in {**settings, **before} if before.get(name) != settings.get(name)]
+        other = [f"{name} {before.get(name)}, not {settings.get(name)}" for name in differing]
+        if "data" in differing:  # two hashes would tell the learner nothing
             other = ["data that is not the same (classes, files or their sizes)"]
         if other:
             raise UserError(f"{path} was made with {'; '.join(other)}: resume with the same, or start without --resume")
@@ -592,7 +714,6 @@ def load_checkpoint(save_path: Path, net: nn.Module, optimizer: Optimizer, setti
 
 
 # ---------------------------------------------------------------- pictures
-# matplotlib is imported where it draws: the workers that load images import this file and have no use for it
 
 BLUE, ORANGE = "#0072b2", "#d55e00"  # colours that a colour-blind reader can tell apart
 
@@ -615,14 +736,32 @@ def known_letters() -> set[int]:
     return {letter for file in files for letter in font_manager.get_font(file).get_charmap()}
 
 
-def drawable(text: str) -> str:
-    """`text` with a ? for each letter that none of the fonts() has, and no letter read as matplotlib's mathematics."""
+@functools.cache
+def note_missing_font() -> None:
+    """Said once: what the question marks in a picture are."""
+    print("a picture shows ? for letters that no font here has; Noto Sans CJK, for example, has Chinese ones")
+
+
+def drawable(text: str, longest: int = 30) -> str:
+    """`text`, shortened in its middle, with a ? for each letter that none of the fonts() has, and no letter read as
+    matplotlib's mathematics."""
+    if len(text) > longest:
+        text = f"{text[: longest // 2]}...{text[3 - (longest - longest // 2) :]}"
     known = known_letters()
+    if any(ord(letter) not in known for letter in text):
+        note_missing_font()
     return "".join(letter if ord(letter) in known else "?" for letter in text).replace("$", r"\$")
 
 
-def draw_results(save_path: Path, history: dict, true_labels: Sequence[int], class_names: Sequence[str]) -> None:
-    """Draw training loss, validation accuracy, and the best epoch's confusion matrix: AlexNet_results.png."""
+def save_figure(figure: "Figure", path: Path) -> None:
+    """Write a figure to a file, of the kind that the name ends in."""
+    write_atomically(path, lambda p: figure.savefig(p, dpi=100, format=path.suffix[1:] or "png"))
+
+
+def draw_results(
+    save_path: Path, history: dict, true_labels: Sequence[int], class_names: Sequence[str], part: str = "validation"
+) -> None:
+    """Draw training loss, accuracy on the data set's `part`, and the best epoch's confusion matrix."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -635,16 +774,17 @@ def draw_results(save_path: Path, history: dict, true_labels: Sequence[int], cla
     confusion = torch.bincount(true_labels * size + predicted, minlength=size * size).view(size, size)
 
     with rc_context(fonts()):
-        figure = Figure(figsize=(15, 4.8), layout="constrained")
+        more = 0.16 * max(0, size - 20)  # inches that the matrix needs for the names of many classes
+        figure = Figure(figsize=(15 + more, 4.8 + more), layout="constrained")
         figure.suptitle(save_path.stem)
-        loss_axes, accuracy_axes, matrix_axes = figure.subplots(1, 3, width_ratios=[1, 1, 1.15])
+        loss_axes, accuracy_axes, matrix_axes = figure.subplots(1, 3, width_ratios=[4.8, 4.8, 5.4 + more])
 
         loss_axes.plot(epochs, history["train_loss"], color=BLUE, marker="o", markersize=4)
-        loss_axes.set(title="training loss", xlabel="epoch", ylim=(0, None))
+        loss_axes.set(title="training loss", xlabel="epoch", ylim=(0, 1.05 * max(history["train_loss"])))
         accuracy_axes.plot(epochs, accuracy, color=BLUE, marker="o", markersize=4)
         accuracy_axes.plot(best + 1, accuracy[best], color=ORANGE, marker="*", markersize=16, linestyle="none",
                            label=f"best: {accuracy[best]:.3f} in epoch {best + 1}")  # fmt: skip
-        accuracy_axes.set(title="validation accuracy", xlabel="epoch", ylim=(0, 1.02))
+        accuracy_axes.set(title=f"{part} accuracy", xlabel="epoch", ylim=(0, 1.02))
         accuracy_axes.legend(loc="lower right")
         for axes in (loss_axes, accuracy_axes):
             axes.grid(alpha=0.3)
@@ -659,15 +799,17 @@ def draw_results(save_path: Path, history: dict, true_labels: Sequence[int], cla
             xlabel="predicted",
             ylabel="true class, % found",
         )
-        small = max(3, min(10, 120 // size))
+        small = 10 if size <= 12 else 7
         matrix_axes.set_xticks(range(size), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=small)
         matrix_axes.set_yticks(range(size), labels, fontsize=small)
         for i in range(size if size <= 20 else 0):  # beyond that the numbers would be too small to read
             for j in range(size):
                 color = "white" if share[i, j] > 0.5 else "black"
                 matrix_axes.text(j, i, int(confusion[i, j]), ha="center", va="center", color=color, fontsize=small)
-        path = save_path.with_name(f"{save_path.stem}_results.png")
-        write_atomically(path, lambda p: figure.savefig(p, dpi=100, format="png"))
+        try:
+            save_figure(figure, results_path(save_path))
+        except UserError as error:  # Windows locks a picture that is open in a viewer: no reason to stop training
+            print(f"no new picture: {error}")
 
 
 def draw_predictions(
@@ -694,7 +836,7 @@ def draw_predictions(
         rows = figure.subplots(len(predictions), 2, squeeze=False)
         for (photo_axes, bar_axes), (source, title, probability) in zip(rows, predictions, strict=True):
             photo_axes.imshow(open_image(source) if isinstance(source, Path) else source)
-            photo_axes.set_title(drawable(title), fontsize=10)
+            photo_axes.set_title("\n".join(drawable(line, longest=44) for line in title.split("\n")), fontsize=10)
             photo_axes.axis("off")
             top = probability.topk(min(10, len(class_names))).indices.sort().values.tolist()
             colors = [ORANGE if i == int(probability.argmax()) else BLUE for i in top]
@@ -706,7 +848,6 @@ def draw_predictions(
         if save is None and pyplot.get_backend().lower() not in ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template"):
             pyplot.show()
             return
-        path = save or path
-        write_atomically(path, lambda p: figure.savefig(p, dpi=100, format=path.suffix[1:] or "png"))
+        save_figure(figure, save or path)
         pyplot.close(figure)
-        print(f"drawn in {path}")
+        print(f"drawn in {save or path}")

@@ -1,6 +1,6 @@
 """Draw the sizes of AlexNet's layers, from the image to the classes, as the code has them.
 
-python draw_layers.py               # writes images/layers.png
+python draw_layers.py               # writes layers.png
 """
 
 import argparse
@@ -20,7 +20,7 @@ COLORS = {nn.Conv2d: "#0072b2", nn.MaxPool2d: "#e69f00", nn.Linear: "#009e73"}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=utils.HelpFormatter)
-    parser.add_argument("--save", type=utils.figure, default=HERE / "images" / "layers.png", help="file to draw to")
+    parser.add_argument("--save", type=utils.figure, default=HERE / "layers.png", help="file to draw to")
     args = parser.parse_args()
 
     net = AlexNet(num_classes=5).eval()
@@ -50,7 +50,7 @@ def main() -> None:
         axes.spines[["top", "right"]].set_visible(False)
     parameters.set_xticks(range(len(names)), names, fontsize=9)
     figure.suptitle("AlexNet: the convolutions make most of the values, the linear layers hold most of the parameters")
-    utils.write_atomically(args.save, lambda p: figure.savefig(p, dpi=90, format="png"))
+    utils.save_figure(figure, args.save)
     print(f"drawn in {args.save}")
 
 

@@ -65,7 +65,7 @@ def main() -> None:
         print(f"image: {image_path}{true_class}")
         for i, name in enumerate(class_indict.values()):
             print(f"class: {name:<12} prob: {predict[i]:.3f}")
-        predictions.append((image_path, f"{image_path.name}: {predict_cla}{true_class}", predict))
+        predictions.append((image_path, f"{image_path.name}\n{predict_cla}{true_class}", predict))
 
     figure_path = args.output_dir / "AlexNet_prediction.png"
     utils.draw_predictions(predictions, list(class_indict.values()), args.save, figure_path)

@@ -24,6 +24,9 @@ class VGG(nn.Module):
         init_weights: draw the first weights as `init` says; if not, as PyTorch does
         width: of the two hidden linear layers; the paper's is 4096
         init: "xavier", the lesson's, or "he", which keeps the signal's size through the ReLUs
+
+    Raises:
+        ValueError: `init` is neither.
     """
 
     def __init__(
@@ -45,6 +48,8 @@ class VGG(nn.Module):
             nn.ReLU(inplace=True),
             nn.Linear(width, num_classes),
         )
+        if init not in ("xavier", "he"):
+            raise ValueError(f"no initialization is named {init!r}: the names are xavier, he")
         if init_weights:
             self._initialize_weights(init)
 

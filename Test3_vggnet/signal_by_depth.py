@@ -1,6 +1,6 @@
 """Draw how the signal's size changes with depth in VGG19, at the start of training, under two initialisations.
 
-python signal_by_depth.py           # writes images/signal_by_depth.png
+python signal_by_depth.py           # writes signal_by_depth.png
 
 What goes in is noise of the size that a normalised photo has: the picture depends on the weights alone.
 """
@@ -35,9 +35,7 @@ def spreads(model_name: str, init: str) -> list[float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=utils.HelpFormatter)
     parser.add_argument("--model-name", choices=cfgs, default="vgg19", help="which of the VGG nets")
-    parser.add_argument(
-        "--save", type=utils.figure, default=HERE / "images" / "signal_by_depth.png", help="file to draw to"
-    )
+    parser.add_argument("--save", type=utils.figure, default=HERE / "signal_by_depth.png", help="file to draw to")
     args = parser.parse_args()
 
     figure = Figure(figsize=(9, 4.5), layout="constrained")
@@ -54,7 +52,7 @@ def main() -> None:
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.3)
     axes.legend(loc="lower left")
-    utils.write_atomically(args.save, lambda p: figure.savefig(p, dpi=90, format="png"))
+    utils.save_figure(figure, args.save)
     print(f"drawn in {args.save}")
 
 

@@ -1,6 +1,6 @@
 """Draw an Inception block with its six numbers, as the code builds it.
 
-python draw_inception.py            # writes images/inception.png, of inception3a
+python draw_inception.py            # writes inception.png, of inception3a
 """
 
 import argparse
@@ -35,7 +35,7 @@ def main() -> None:
     names = [name for name, _ in net.named_children() if name.startswith("inception")]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=utils.HelpFormatter)
     parser.add_argument("--block", choices=names, default="inception3a", help="which of the nine blocks")
-    parser.add_argument("--save", type=utils.figure, default=HERE / "images" / "inception.png", help="file to draw to")
+    parser.add_argument("--save", type=utils.figure, default=HERE / "inception.png", help="file to draw to")
     args = parser.parse_args()
 
     block = getattr(net, args.block)
@@ -73,7 +73,7 @@ def main() -> None:
     axes.set(xlim=(-1.6, 10.6), ylim=(-0.6, 5.1))
     axes.axis("off")
     axes.set_title(f"{args.block}: Inception({in_channels}, {', '.join(str(c.out_channels) for c in convs.values())})")
-    utils.write_atomically(args.save, lambda p: figure.savefig(p, dpi=90, format="png"))
+    utils.save_figure(figure, args.save)
     print(f"drawn in {args.save}")
 
 

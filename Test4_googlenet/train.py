@@ -46,7 +46,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--data-path", type=Path, default=data_path, help="folder that holds train/ and val/")
     parser.add_argument("--output-dir", type=Path, default=HERE, help="folder to write to")
     parser.add_argument("--epochs", type=utils.positive_int, default=30, help="times to go through the training set")
-    parser.add_argument("--batch-size", type=utils.positive_int, default=32, help="images in a step")
+    parser.add_argument("--batch-size", type=utils.positive_int, default=32, help="images per step")
     parser.add_argument("--lr", type=utils.learning_rate, default=0.0003, help="learning rate of Adam")
     workers = utils.default_workers()
     parser.add_argument("--workers", type=utils.whole_number, default=workers, help="processes that load images")
@@ -58,7 +58,6 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    utils.check_output_dir(args.output_dir)
     device = args.device
     print(f"using {device} device.")
 
@@ -70,6 +69,8 @@ def main() -> None:
     options = utils.loader_options(args.workers, device)  # what makes loading fast
     train_loader = DataLoader(train_dataset, batch_size=args.batch_size, shuffle=True, **options)
     validate_loader = DataLoader(validate_dataset, batch_size=args.batch_size, shuffle=False, **options)
+    save_path = args.output_dir / "googleNet.pth"
+    utils.check_output_dir(save_path, cla_dict)
     print(f"using {train_num} images for training, {val_num} images for validation.")
 
     torch.manual_seed(args.seed)
@@ -77,9 +78,8 @@ def main() -> None:
     # channels_last keeps the channels of a pixel together in memory, as the fast convolutions want them
     net.to(device, memory_format=torch.channels_last)
     loss_function = nn.CrossEntropyLoss()
-    optimizer = optim.Adam(net.parameters(), lr=args.lr, fused=device.type in ("cpu", "cuda"))  # all weights at once
+    optimizer = optim.Adam(net.parameters(), lr=args.lr, fused=True)  # fused: all weights in one pass
 
-    save_path = args.output_dir / "googleNet.pth"
     settings = {  # what a run that is resumed must have in common with the one before
         "model": "GoogLeNet",
         "data": utils.fingerprint(train_dataset, validate_dataset),
@@ -102,9 +102,9 @@ def main() -> None:
         running_loss = torch.zeros((), device=device)
         train_bar = utils.ProgressBar(train_loader, f"train epoch[{epoch + 1}/{args.epochs}]")
         for images, labels in train_bar:
-            # non_blocking: a GPU goes on computing while the next images are on their way
-            images = images.to(device, memory_format=torch.channels_last, non_blocking=True)
-            labels = labels.to(device, non_blocking=True)
+            # non_blocking: from pinned memory, the next images are on their way while a GPU computes
+            images = images.to(device, memory_format=torch.channels_last, non_blocking=train_loader.pin_memory)
+            labels = labels.to(device, non_blocking=train_loader.pin_memory)
             optimizer.zero_grad()
             logits, aux_logits2, aux_logits1 = net(images)
             loss0 = loss_function(logits, labels)
@@ -122,7 +122,7 @@ def main() -> None:
         predictions = []
         with torch.inference_mode():
             for images, _ in validate_loader:
-                images = images.to(device, memory_format=torch.channels_last, non_blocking=True)
+                images = images.to(device, memory_format=torch.channels_last)
                 predictions.append(net(images).argmax(dim=1))
         predict_y = torch.cat(predictions).cpu()
         val_accurate = torch.eq(predict_y, torch.tensor(validate_dataset.targets)).sum().item() / val_num
@@ -139,12 +139,12 @@ def main() -> None:
             best_acc = val_accurate
             history["best_predictions"] = predict_y.tolist()
             utils.save_weights(net, save_path, cla_dict)
-        utils.save_checkpoint(save_path, net, optimizer, history, settings)
         utils.draw_results(save_path, history, validate_dataset.targets, validate_dataset.classes)
+        utils.save_checkpoint(save_path, net, optimizer, history, settings)
         print(f"epoch {epoch + 1} took {time.perf_counter() - start:.1f} s")
 
     print("Finished Training")
 
 
 if __name__ == "__main__":
-    utils.run(main, when_stopped="--resume goes on from the last finished epoch")
+    utils.run(main, when_stopped="--resume goes on from the last finished epoch, if there is one")

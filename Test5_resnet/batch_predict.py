@@ -45,6 +45,8 @@ def main() -> None:
 
     if not args.folder.is_dir():
         raise utils.UserError(f"no folder {args.folder}")
+    if args.csv and args.csv.is_dir():
+        raise utils.UserError(f"--csv names a folder, {args.csv}, and should name a file")
     image_paths = utils.find_images([args.folder])
     dataset = utils.ImageFiles(image_paths, data_transform)
     options = utils.loader_options(args.workers, args.device)
@@ -64,7 +66,7 @@ def main() -> None:
                 print(f"skipped: {error}")
             if not paths:
                 continue
-            output = net(images.to(args.device, memory_format=torch.channels_last, non_blocking=True))
+            output = net(images.to(args.device, memory_format=torch.channels_last, non_blocking=loader.pin_memory))
             probs, classes = torch.max(torch.softmax(output, dim=1), dim=1)
             for path, prob, cla in zip(paths, probs.tolist(), classes.tolist(), strict=True):
                 print(f"image: {path.name}  class: {class_indict[str(cla)]}  prob: {prob:.3f}")
@@ -73,7 +75,7 @@ def main() -> None:
     if args.csv:
 
         def write(path: Path) -> None:
-            with path.open("w", encoding="utf-8", newline="") as file:
+            with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
                 csv.writer(file).writerows([("image", "class", "prob"), *rows])
 
         utils.write_atomically(args.csv, write)

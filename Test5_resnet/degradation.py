@@ -1,6 +1,6 @@
 """Measure what the residual block mends: plain nets of 20 and 56 layers on CIFAR-10, and the same with shortcuts.
 
-python degradation.py --data-path ../Test1_official_demo/data       # writes images/degradation.png
+python degradation.py --data-path ../Test1_official_demo/data       # writes degradation.png
 
 The nets are those of the paper's section 4.2: 3x3 convolutions with 16, 32 and 64 channels, batch norm, and global
 average pooling. Without shortcuts the deeper net has the larger training error, which no overfitting explains.
@@ -96,13 +96,13 @@ def draw_block(axes: Axes) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=utils.HelpFormatter)
     data_path = HERE.parent / "Test1_official_demo" / "data"
+    if not data_path.exists():  # this folder was copied away alone
+        data_path = HERE / "data"
     parser.add_argument("--data-path", type=Path, default=data_path, help="root that is handed to CIFAR10")
     parser.add_argument("--images", type=utils.positive_int, default=4000, help="training images to use")
     parser.add_argument("--epochs", type=utils.positive_int, default=10, help="times to go through them")
     parser.add_argument("--device", type=utils.device, default=utils.default_device(), help="cpu, cuda:0, mps, ...")
-    parser.add_argument(
-        "--save", type=utils.figure, default=HERE / "images" / "degradation.png", help="file to draw to"
-    )
+    parser.add_argument("--save", type=utils.figure, default=HERE / "degradation.png", help="file to draw to")
     args = parser.parse_args()
 
     train_set = utils.open_cifar10(args.data_path, train=True)
@@ -123,10 +123,11 @@ def main() -> None:
         axes.set(title=f"{title} nets", xlabel="epoch", ylabel="training loss")
         axes.grid(alpha=0.3)
         axes.legend()
+        axes.xaxis.get_major_locator().set_params(integer=True)
     for axes in (plain_axes, residual_axes):
         axes.set(ylim=(0, 1.05 * highest))
     figure.suptitle(f"CIFAR-10, {len(images)} images")
-    utils.write_atomically(args.save, lambda p: figure.savefig(p, dpi=90, format="png"))
+    utils.save_figure(figure, args.save)
     print(f"drawn in {args.save}")
 
 

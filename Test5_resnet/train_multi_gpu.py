@@ -4,11 +4,13 @@ torchrun --standalone --nproc_per_node=2 train_multi_gpu.py
 
 Each process has a GPU (or, where there is none, some of the CPU's cores), its own share of the images, and a copy of
 the net. After each backward pass the gradients are averaged over the processes, so the copies stay the same.
---batch-size is each process's: together they take so many images a step, times the number of processes.
+The options are train.py's. --batch-size is per process: a step takes batch size x processes images. --device cpu
+keeps it off the GPUs.
 """
 
 import os
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,26 +49,61 @@ class ShareSampler(Sampler):
         return iter(torch.randperm(self.total, generator=generator)[self.rank :: self.world_size].tolist())
 
 
-def start_processes() -> tuple[int, int, torch.device]:
-    """Join the other processes that torchrun has started. Returns this one's rank, their number, and its device."""
-    if "RANK" not in os.environ:
+def start_processes(on_gpus: bool) -> tuple[distributed.Store, int, int, torch.device]:
+    """Join the other processes that torchrun has started.
+
+    Returns:
+        torchrun's store, which lives on when it starts the processes again; this one's rank, their number, its device
+    """
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
         raise utils.UserError("start it with torchrun: torchrun --standalone --nproc_per_node=2 train_multi_gpu.py")
     local_rank, local_size = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
-    if torch.cuda.is_available():
+    if on_gpus:
         if local_size > torch.cuda.device_count():
-            raise utils.UserError(f"--nproc_per_node is {local_size}, and there are {torch.cuda.device_count()} GPUs")
+            raise utils.UserError(
+                f"--nproc_per_node is {local_size}, but the number of GPUs here is {torch.cuda.device_count()}"
+            )
         device = torch.device("cuda", local_rank)
         torch.cuda.set_device(device)
     else:
         device = torch.device("cpu")
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // local_size))
-    # torchrun keeps its store when it starts the processes again: the addresses in it may be those of dead processes,
-    # so each start has a part of the store to itself
     store, rank, world_size = next(distributed.rendezvous("env://"))
-    store = distributed.PrefixStore(f"start {os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
-    backend = "nccl" if device.type == "cuda" else "gloo"
-    distributed.init_process_group(backend, store=store, rank=rank, world_size=world_size)
-    return rank, world_size, device
+    group_store = own_part(store, rank, world_size)
+    distributed.init_process_group("nccl" if on_gpus else "gloo", store=group_store, rank=rank, world_size=world_size)
+    return store, rank, world_size, device
+
+
+def own_part(store: distributed.Store, rank: int, world_size: int) -> distributed.Store:
+    """The part of the store that belongs to this start of all the processes.
+
+    When torchrun starts the processes again, its store holds the addresses of the dead ones. The number of starts
+    cannot tell them apart, since each machine counts its own. So rank 0 makes up a name for this start, and the others
+    show that they are alive by a word of their own, which the answer to them names.
+    """
+    word = uuid.uuid4().hex
+    store.set(f"word of {rank}", word)
+    if rank > 0:
+        name = store.get(f"answer to {word}").decode()  # waits for it
+        store.set(f"{name} heard by {word}", "yes")
+        return distributed.PrefixStore(name, store)
+    name, missing = word, set(range(1, world_size))
+    while missing:
+        for other in sorted(missing):
+            if store.check([f"word of {other}"]):  # perhaps of a dead process: then it will not hear
+                its_word = store.get(f"word of {other}").decode()
+                store.set(f"answer to {its_word}", name)
+                if store.check([f"{name} heard by {its_word}"]):
+                    missing.remove(other)
+        time.sleep(0.02)
+    return distributed.PrefixStore(name, store)
+
+
+def gather(value: object) -> list:
+    """The `value` of every process, in the order of their ranks."""
+    values = [None] * distributed.get_world_size()
+    distributed.all_gather_object(values, value)
+    return values
 
 
 def load_on_rank_0(save_path: Path, net: nn.Module, optimizer: optim.Optimizer, settings: dict, epochs: int) -> dict:
@@ -78,7 +115,8 @@ def load_on_rank_0(save_path: Path, net: nn.Module, optimizer: optim.Optimizer, 
     if distributed.get_rank() == 0:
         try:
             history = utils.load_checkpoint(save_path, net, optimizer, settings, epochs)
-            message = [history, optimizer.state_dict(), None]
+            # the state as it lies in the file, on the CPU: a copy that went to this GPU would go to it on all ranks
+            message = [history, utils.load_file(utils.last_path(save_path))["optimizer"], None]
         except utils.UserError as error:
             message = [None, None, str(error)]
     distributed.broadcast_object_list(message)
@@ -92,8 +130,9 @@ def load_on_rank_0(save_path: Path, net: nn.Module, optimizer: optim.Optimizer, 
 def train(net: DistributedDataParallel, loader: DataLoader, optimizer: optim.Optimizer, text: str) -> float:
     """One epoch: all processes take the same number of steps, together over every image once. Returns the mean loss.
 
-    DistributedDataParallel gives each process the same say. Shares that differ by an image are weighted, so that a
-    step follows the mean over all its images; a process that has none left in the last step joins in with weight 0.
+    DistributedDataParallel averages the gradients with equal weight per process. Shares that differ by an image are
+    weighted, so that a step follows the mean over all its images; a process that has none left in the last step joins
+    in with weight 0.
     """
     loss_function = nn.CrossEntropyLoss()
     device, rank = net.device, distributed.get_rank()
@@ -103,8 +142,8 @@ def train(net: DistributedDataParallel, loader: DataLoader, optimizer: optim.Opt
     sizes = loader.sampler.batch_sizes(loader.batch_size)
     for step_sizes in sizes:
         images, labels = next(batches, (torch.zeros(1, 3, 224, 224), torch.zeros(1, dtype=torch.int64)))
-        images = images.to(device, memory_format=torch.channels_last, non_blocking=True)
-        labels = labels.to(device, non_blocking=True)
+        images = images.to(device, memory_format=torch.channels_last, non_blocking=loader.pin_memory)
+        labels = labels.to(device, non_blocking=loader.pin_memory)
         weight = step_sizes[rank] * len(step_sizes) / sum(step_sizes)
         optimizer.zero_grad()
         loss = loss_function(net(images), labels) * weight
@@ -132,11 +171,9 @@ def validate(net: nn.Module, loader: DataLoader, share: range, count: int, devic
 
 
 def main() -> nn.Module:
-    args = parse_args()
-    rank, world_size, device = start_processes()
+    args = parse_args(description=__doc__)
+    store, rank, world_size, device = start_processes(on_gpus=args.device.type == "cuda")
     is_first = rank == 0  # it alone writes files and prints
-    if is_first:
-        utils.check_output_dir(args.output_dir)
     say = print if is_first else lambda text: None
     say(f"using {world_size} processes, on {device.type}.")
 
@@ -146,6 +183,12 @@ def main() -> nn.Module:
     train_num, val_num = len(train_dataset), len(validate_dataset)
     if train_num < world_size:
         raise utils.UserError(f"{train_num} images are too few for {world_size} processes: each needs one")
+    data = utils.fingerprint(train_dataset, validate_dataset)
+    if len(set(gather(data))) > 1:
+        raise utils.UserError("the machines have different images: --data-path must hold the same files on all of them")
+    save_path = args.output_dir / f"{args.model_name.replace('resn', 'resN')}.pth"
+    if is_first:
+        utils.check_output_dir(save_path, cla_dict)
     say(f"using {train_num} images for training, {val_num} images for validation.")
 
     options = utils.loader_options(args.workers, device)
@@ -154,27 +197,27 @@ def main() -> nn.Module:
     share = range(rank, val_num, world_size)
     validate_loader = DataLoader(Subset(validate_dataset, share), batch_size=args.batch_size, **options)
 
-    save_path = args.output_dir / f"{args.model_name.replace('resn', 'resN')}.pth"
-    restarted = int(os.environ["TORCHELASTIC_RESTART_COUNT"]) > 0
-    if restarted:  # a process died, and torchrun has started all of them again: go on, if an epoch was finished
-        found = [utils.last_path(save_path).exists()]
-        distributed.broadcast_object_list(found)
-        args.resume = args.resume or found[0]
-    elif is_first and not args.resume:
-        utils.keep_previous(save_path)  # now, so that a restart can only find this run's files
+    # if a process died and torchrun has started all of them again, go on from this run's last epoch
+    started_before = store.check(["room was made"])
+    args.resume = gather(args.resume or (started_before and utils.last_path(save_path).exists()))[0]
 
     torch.manual_seed(args.seed)
+    weights = "none" if args.weights == "none" else "ImageNet's"
     if not is_first:  # rank 0 fetches the weights, and DistributedDataParallel hands them to the others
         args.weights = "none"
     net = create_net(args, num_classes=len(cla_dict))
+    if is_first and not args.resume and not started_before:
+        utils.keep_previous(save_path)  # before the first epoch: what a restart finds must be this run's
+        store.set("room was made", "yes")
     net.to(device, memory_format=torch.channels_last)
     params = [p for p in net.parameters() if p.requires_grad]
     optimizer = optim.Adam(params, lr=args.lr, fused=True)
     settings = {
         "processes": world_size,
         "model": args.model_name,
+        "weights": weights,
         "freeze_layers": args.freeze_layers,
-        "data": utils.fingerprint(train_dataset, validate_dataset),
+        "data": data,
         "batch_size": args.batch_size,
         "lr": args.lr,
         "seed": args.seed,
@@ -205,8 +248,8 @@ def main() -> nn.Module:
             if is_first:
                 utils.save_weights(net, save_path, cla_dict)
         if is_first:
-            utils.save_checkpoint(save_path, net, optimizer, history, settings)
             utils.draw_results(save_path, history, validate_dataset.targets, validate_dataset.classes)
+            utils.save_checkpoint(save_path, net, optimizer, history, settings)
         distributed.barrier()  # none starts the next epoch before rank 0 has written this one's files
         say(f"epoch {epoch + 1} took {time.perf_counter() - start:.1f} s")
 
@@ -216,4 +259,4 @@ def main() -> nn.Module:
 
 
 if __name__ == "__main__":
-    utils.run(main, when_stopped="--resume goes on from the last finished epoch")
+    utils.run(main, when_stopped="--resume goes on from the last finished epoch, if there is one")

@@ -11,6 +11,7 @@ import argparse
 import math
 import random
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -189,7 +190,7 @@ def draw_background(rng: random.Random, size: tuple[int, int]) -> Image.Image:
 
 
 def draw_picture(class_name: str, rng: random.Random) -> Image.Image:
-    """One picture of one to five flowers of a class, 240 to 500 pixels on its longer side."""
+    """One picture of one to three flowers of a class, 240 to 500 pixels on its longer side."""
     long_side, ratio = rng.randint(240, 500), rng.choice([1.0, 1.33, 1.33, 1.5, 1.5])
     size = (long_side, round(long_side / ratio))
     if rng.random() < 0.3:
@@ -221,7 +222,7 @@ def draw_picture(class_name: str, rng: random.Random) -> Image.Image:
 
 
 def draw_demo_set(folder: Path, images_per_class: int = 200, seed: int = 0) -> None:
-    """Draw the whole set to `folder`, one subfolder a class. The folder appears when the set is complete.
+    """Draw the whole set to `folder`, one subfolder per class. The folder appears when the set is complete.
 
     Raises:
         FileExistsError: `folder` is there already.
@@ -246,7 +247,7 @@ def draw_demo_set(folder: Path, images_per_class: int = 200, seed: int = 0) -> N
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="the folder to make; one subfolder a class")
+    parser.add_argument("folder", type=Path, help="the folder to make; one subfolder per class")
     parser.add_argument("--images-per-class", type=int, default=200, help="(default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="another seed draws other pictures (default: %(default)s)")
     args = parser.parse_args()
@@ -256,6 +257,9 @@ def main() -> None:
         draw_demo_set(args.folder, args.images_per_class, args.seed)
     except OSError as error:
         raise SystemExit(f"demo_flowers.py: {error}") from error
+    except KeyboardInterrupt:
+        print("demo_flowers.py: stopped; nothing was drawn", file=sys.stderr)
+        raise SystemExit(130) from None
     print(f"drew {args.images_per_class} pictures of each of {', '.join(FLOWERS)} in {args.folder}")
 
 

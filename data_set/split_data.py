@@ -7,9 +7,12 @@ python split_data.py --photos my_pictures --data-path my_data      # your own: m
 """
 
 import argparse
+import io
 import random
 import shutil
+import sys
 import tarfile
+import warnings
 import zlib
 from pathlib import Path
 
@@ -41,7 +44,7 @@ def parse_args() -> argparse.Namespace:
         help="where train/ and val/ are made (default: flower_data beside this script)",
     )
     parser.add_argument(
-        "--photos", type=Path, help="one subfolder of photos a class (default: flower_photos in --data-path)"
+        "--photos", type=Path, help="one subfolder of photos per class (default: flower_photos in --data-path)"
     )
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--download", action="store_true", help="fetch the official flower photos first (229 MB)")
@@ -70,8 +73,10 @@ def download_photos(data_path: Path) -> None:
         try:
             download_url(URL, str(data_path), filename=partial.name, md5=MD5)
             partial.replace(archive)
-        except (OSError, RuntimeError) as error:  # URLError is an OSError; torchvision's MD5 check a RuntimeError
+        except BaseException as error:
             partial.unlink(missing_ok=True)
+            if not isinstance(error, OSError | RuntimeError):  # no URLError, and not torchvision's MD5 check
+                raise
             raise SplitError(
                 f"could not download {URL} ({error}). Fetch it another way and put it at {archive}, "
                 "or draw a demo set with --demo"
@@ -85,6 +90,8 @@ def unpack(archive: Path, data_path: Path) -> None:
     """Unpack `archive`, which holds flower_photos/, into `data_path`: whole, or nothing of it."""
     unfinished = data_path / "unpack.tmp"
     shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was killed
+    if not hasattr(tarfile, "data_filter"):
+        raise SplitError(f"this Python is too old to unpack safely: take 3.10.12, 3.11.4 or newer, or unpack {archive}")
     try:
         with tarfile.open(archive) as tar:
             # the "data" filter refuses everything that would land outside the folder
@@ -101,11 +108,14 @@ def unpack(archive: Path, data_path: Path) -> None:
 
 
 def can_be_read(path: Path) -> bool:
-    """Whether Pillow can decode the whole file."""
+    """Whether Pillow can decode the whole file, and thinks its size safe."""
     try:
-        with Image.open(path) as image:
-            image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about odd EXIF entries
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                image.load()
+    except Exception:  # garbage makes Pillow's decoders fail in any way
         return False
     return True
 
@@ -127,7 +137,7 @@ def find_photos(photos: Path) -> dict[str, list[Path]]:
         for path in sorted(set(files) - set(classes[folder.name])):
             print(f"left out, not a readable image: {path}")
     if not any(classes.values()):
-        raise SplitError(f"no photos in {photos}: it should hold one folder a class, with the photos in it")
+        raise SplitError(f"no photos in {photos}: it should hold one folder per class, with the photos in it")
     for class_name, files in classes.items():
         if len(files) < 2:
             raise SplitError(
@@ -137,22 +147,31 @@ def find_photos(photos: Path) -> dict[str, list[Path]]:
     return classes
 
 
-def put_in_place(unfinished: Path, data_path: Path) -> None:
-    """Rename train/ and val/ of `unfinished` into `data_path`, both or neither; what is there goes the other way."""
-    done = []
-    try:
-        for part in ("train", "val"):
-            for source, target in (
-                (data_path / part, unfinished / f"old_{part}"),
-                (unfinished / part, data_path / part),
-            ):
-                if source.exists():
-                    source.rename(target)
-                    done.append((source, target))
-    except OSError:
-        for source, target in reversed(done):
-            target.rename(source)
-        raise
+def put_in_place(new: Path, data_path: Path) -> None:
+    """Rename new/train and new/val into `data_path`; what is there goes to new/old_train and new/old_val."""
+    for part in ("train", "val"):
+        if (data_path / part).exists():
+            (data_path / part).rename(new / f"old_{part}")
+        (new / part).rename(data_path / part)
+
+
+def take_back(new: Path, data_path: Path) -> None:
+    """Undo put_in_place, wherever it was interrupted."""
+    for part in ("train", "val"):
+        if not (new / part).exists() and (data_path / part).exists():
+            (data_path / part).rename(new / part)
+        if (new / f"old_{part}").exists():
+            (new / f"old_{part}").rename(data_path / part)
+
+
+def remove_unfinished(data_path: Path) -> None:
+    """Tidy up after a run that failed or was killed; photos that it had moved go back to their places."""
+    building, new = data_path / "split.tmp", data_path / "split.new"
+    shutil.rmtree(building, ignore_errors=True)
+    if new.exists():
+        take_back(new, data_path)
+        new.rename(building)  # so that no one takes what is left of it for whole, should this be killed too
+        shutil.rmtree(building, ignore_errors=True)
 
 
 def split(photos: Path, data_path: Path, seed: int) -> dict[str, tuple[int, int]]:
@@ -165,29 +184,38 @@ def split(photos: Path, data_path: Path, seed: int) -> dict[str, tuple[int, int]
     """
     classes = find_photos(photos)
     check_disk(data_path, sum(path.stat().st_size for files in classes.values() for path in files))
-    unfinished = data_path / "split.tmp"
-    shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was killed
+    building, new = data_path / "split.tmp", data_path / "split.new"
     counts = {}
     try:
         for class_name, files in classes.items():
-            # a string seeds the same stream on every machine, and each class has its own
-            rng = random.Random(f"{seed} {class_name}")
+            # a text seeds the same stream on every machine, and each class has its own
+            rng = random.Random(f"{seed} {class_name}".encode(errors="backslashreplace"))
             val_count = max(1, int(len(files) * VAL_RATE))
             val_files = set(rng.sample(files, k=val_count))
             for part in ("train", "val"):
-                (unfinished / part / class_name).mkdir(parents=True)
+                (building / part / class_name).mkdir(parents=True)
             for path in files:
                 part = "val" if path in val_files else "train"
-                shutil.copy2(path, unfinished / part / class_name / path.name)
+                shutil.copy2(path, building / part / class_name / path.name)
             counts[class_name] = (len(files) - val_count, val_count)
-        put_in_place(unfinished, data_path)
+        building.rename(new)
+        put_in_place(new, data_path)
+        new.rename(building)  # done: nothing is to be taken back any more
     finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        remove_unfinished(data_path)
     return counts
 
 
 def run(args: argparse.Namespace) -> None:
+    """Do what the options ask for. Raises SplitError, or OSError, with a message for the user."""
     data_path = args.data_path
+    remove_unfinished(data_path)
+    for part in ("train", "val"):
+        place = (data_path / part).resolve()
+        if args.photos and place in (args.photos.resolve(), *args.photos.resolve().parents):
+            raise SplitError(
+                f"--photos is {args.photos}, which would be replaced: move it, or choose another --data-path"
+            )
     existing = [str(data_path / part) for part in ("train", "val") if (data_path / part).exists()]
     if existing and not args.overwrite:
         raise SplitError(f"{' and '.join(existing)} exist(s) already: use --overwrite to replace train/ and val/")
@@ -218,12 +246,15 @@ def run(args: argparse.Namespace) -> None:
 
 def main() -> None:
     args = parse_args()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a file name that the console cannot show must not end the run
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         run(args)
     except (SplitError, OSError) as error:
         raise SystemExit(f"split_data.py: {error}") from error
     except KeyboardInterrupt:
-        raise SystemExit("split_data.py: stopped; nothing was changed") from None
+        print("split_data.py: stopped; train/ and val/ are as they were", file=sys.stderr)
+        raise SystemExit(130) from None
 
 
 if __name__ == "__main__":

@@ -72,14 +72,15 @@ def test_what_cannot_be_trained_on_stays_where_it_is(tmp_path: Path) -> None:
     (photos / "daisy" / "._daisy_00.jpg").write_bytes(b"\0" * 100)
     whole = (photos / "daisy" / "daisy_00.jpg").read_bytes()
     (photos / "daisy" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
-    before = names(photos / "daisy" / "..")
+    Image.new("1", (10_000, 10_000)).save(photos / "daisy" / "too large.png")
+    before = names(photos)
     result = split(tmp_path)
     assert result.status == 0, result.err
-    assert "cut.jpg" in result.out
+    assert "cut.jpg" in result.out and "too large.png" in result.out and result.err == ""
     taken = names(tmp_path / "train")["daisy"] | names(tmp_path / "val")["daisy"]
     assert taken == {f"daisy_{i:02d}.jpg" for i in range(4)}
     assert set(names(tmp_path / "train")) == {"daisy", "roses"}
-    assert names(photos / "daisy" / "..") == before
+    assert names(photos) == before
 
 
 def test_existing_folders_are_replaced_only_when_told_to(tmp_path: Path) -> None:
@@ -104,6 +105,59 @@ def test_a_split_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
     result = split(tmp_path)
     assert result.status == 1 and "No space left" in result.err
     assert [path.name for path in tmp_path.iterdir()] == ["flower_photos"]
+
+
+def train_and_val(data: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(data)): path.read_bytes() for path in sorted(data.glob("[tv]*/**/*")) if path.is_file()
+    }
+
+
+@pytest.mark.parametrize("before", [("train", "val"), ("train",), ("val",), ()])
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_split_stopped_at_any_moment_loses_nothing(
+    before: tuple[str, ...], killed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped by Ctrl-C, train/ and val/ are as they were; killed, they are so at the start of the next run."""
+    photos = draw_photos(tmp_path / "photos", {"daisy": 4})
+    rename, calls = Path.rename, []
+
+    def stop(self: Path, target: Path) -> Path:
+        calls.append(target)
+        if len(calls) == at or (killed and len(calls) > at):  # one that was killed puts nothing back
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    for at in range(1, 10):
+        data = tmp_path / str(at)
+        for part in before:
+            (data / part).mkdir(parents=True)
+            (data / part / "mine.txt").write_text(part, encoding="utf-8")
+        old = train_and_val(data) if before else {}
+        calls.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "rename", stop)
+            if killed:
+                patch.setattr(shutil, "rmtree", lambda *args, **options: None)
+            result = split(data, "--photos", photos, "--overwrite")
+        if result.status == 0:
+            break
+        assert result.status == 130 and result.err.count("\n") == 1
+        if killed:
+            assert split(data, "--photos", tmp_path / "absent", "--overwrite").status == 1
+        assert train_and_val(data) == old
+        assert sorted(path.name for path in data.iterdir()) == sorted(before)
+    assert at == 5 + len(before)  # it was stopped at each of the renames, and then at none
+
+
+@pytest.mark.parametrize("place", ["train", "val", "train/daisy"])
+def test_photos_that_would_be_replaced_are_refused(place: str, tmp_path: Path) -> None:
+    photos = draw_photos(tmp_path / place, {"daisy": 4})
+    (photos / "labels.txt").write_text("mine", encoding="utf-8")
+    before = train_and_val(tmp_path)
+    result = split(tmp_path, "--photos", photos, "--overwrite")
+    assert result.status == 1 and result.err.count("\n") == 1 and "would be replaced" in result.err
+    assert train_and_val(tmp_path) == before
 
 
 def test_own_photos_from_another_place(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,17 +14,22 @@ import torch
 from conftest import Result, copy_lesson, draw_data_set, environment, load, run_alone, run_here
 
 # Runs the script's main(), notes every image that a process loads, and saves each process's net at the end.
-# The process with KILL_RANK kills itself in its second epoch, the first time it is started.
+# The process with KILL_RANK kills itself in its second epoch, the first time it is started; the others are slow then.
 PROBE = """
-import os, signal, torch, utils, train_multi_gpu
+import os, signal, time, torch, utils, train_multi_gpu
 rank, folder = os.environ["RANK"], os.environ["PROBE"]
-restarts = os.environ["TORCHELASTIC_RESTART_COUNT"]
+starts = f"{folder}/starts{rank}"
+with open(starts, "a") as file:
+    file.write("x")
+restarts = os.path.getsize(starts) - 1  # torchrun's own count leaves out what happens on other machines
 get = utils.ImageFolder.__getitem__
 
 def noted(self, index):
     part, epoch = os.path.basename(self.root), int(self.epoch)
-    if os.environ.get("KILL_RANK") == rank and restarts == "0" and epoch == 1:
-        os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+    if "KILL_RANK" in os.environ and restarts == 0 and epoch == 1:
+        if os.environ["KILL_RANK"] == rank:
+            os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+        time.sleep(20)  # torchrun ends this process meanwhile
     image = get(self, index)
     with open(f"{folder}/seen{rank}.txt", "a") as file:
         print(restarts, part, epoch, index, image[0].sum().item(), file=file)
@@ -163,28 +169,44 @@ def test_a_step_follows_the_mean_over_all_its_images(tmp_path: Path) -> None:
         torch.testing.assert_close(both["net"][name], one["net"][name], rtol=1e-3, atol=1e-5)
 
 
-def test_two_agents_on_one_machine(lesson: Lesson) -> None:
-    agent = ["--nnodes=2", "--nproc_per_node=1", "--rdzv_backend=c10d", "--rdzv_id=test"]
-    agent.append(f"--rdzv_endpoint=127.0.0.1:{free_port()}")
-    command = lesson.command([*agent, "--local_addr=127.0.0.1"])
+def run_two_agents(lesson: Lesson, *options: object, **extra: str) -> list[str]:
+    """What two torchruns with a process each print, as on two machines."""
+    agent = ["--nnodes=2", "--nproc_per_node=1", "--rdzv_backend=c10d", "--rdzv_id=test", "--max-restarts=1"]
+    agent += [f"--rdzv_endpoint=127.0.0.1:{free_port()}", "--local_addr=127.0.0.1"]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     processes = [
-        subprocess.Popen(command, env=lesson.environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        for _ in range(2)
+        subprocess.Popen(lesson.command(agent, *options), env=lesson.environment(**extra), **streams) for _ in range(2)
     ]
-    outputs = [process.communicate(timeout=240)[0] for process in processes]
+    try:
+        outputs = [process.communicate(timeout=120)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
     assert [process.returncode for process in processes] == [0, 0], outputs
+    return outputs
+
+
+def test_two_agents_on_one_machine(lesson: Lesson) -> None:
+    outputs = run_two_agents(lesson)
     assert sum("Finished Training" in output for output in outputs) == 1
     lesson.check()
 
 
-def test_a_killed_process_comes_back_and_the_run_finishes(lesson: Lesson) -> None:
-    # an earlier run's file must not be taken for this run's
-    (lesson.folder / "resNet18_last.pth").write_bytes(b"of an earlier run")
-    result = lesson.run(["--standalone", "--nproc_per_node=2", "--max-restarts=1"], "--epochs", 3, KILL_RANK="1")
-    assert result.status == 0, result.err
-    assert "Finished Training" in result.out
-    assert re.findall(r"^\[epoch (\d)\]", result.out, re.MULTILINE) == ["1", "2", "3"]
-    assert (lesson.folder / "resNet18_last_previous.pth").read_bytes() == b"of an earlier run"
+@pytest.mark.parametrize("agents", [1, 2])
+def test_a_killed_process_comes_back_and_the_run_finishes(agents: int, lesson: Lesson) -> None:
+    # an earlier run's files must not be taken for this run's
+    for name in ("resNet18.pth", "resNet18_last.pth"):
+        (lesson.folder / name).write_bytes(b"of an earlier run")
+    if agents == 1:
+        result = lesson.run(["--standalone", "--nproc_per_node=2", "--max-restarts=1"], "--epochs", 3, KILL_RANK="1")
+        assert result.status == 0, result.err
+        output = result.out
+    else:
+        output = "".join(run_two_agents(lesson, "--epochs", 3, KILL_RANK="1"))
+    assert "Finished Training" in output
+    assert re.findall(r"^\[epoch (\d)\]", output, re.MULTILINE) == ["1", "2", "3"]
+    for name in ("resNet18_previous.pth", "resNet18_last_previous.pth"):
+        assert (lesson.folder / name).read_bytes() == b"of an earlier run"
     nets = [torch.load(lesson.notes / f"rank{rank}.pth", weights_only=True) for rank in (0, 1)]
     assert all(torch.equal(nets[0][name], nets[1][name]) for name in nets[0])
     after = Counter(item for rank in (0, 1) for item in lesson.seen(rank, restarts="1"))
@@ -192,6 +214,24 @@ def test_a_killed_process_comes_back_and_the_run_finishes(lesson: Lesson) -> Non
         **{("train", epoch, i): 1 for epoch in (1, 2) for i in range(9)},
         **{("val", 0, i): 2 for i in range(3)},
     }
+
+
+def test_files_that_differ_between_the_processes_are_noticed(lesson: Lesson) -> None:
+    """As on two machines, of which one has a photo less: each process is given the folder of its rank."""
+    shutil.copytree(lesson.data, f"{lesson.data}1")
+    (Path(f"{lesson.data}1") / "train" / "red" / "red_0.jpg").unlink()
+    text = PROBE.replace("def main():", "def main():\n    import sys\n    sys.argv[2] += rank.replace('0', '')")
+    (lesson.folder / "probe.py").write_text(text, encoding="utf-8")
+    result = lesson.run(["--standalone", "--nproc_per_node=2"])
+    assert result.status == 1 and "the machines have different images" in result.err
+
+
+def test_an_earlier_run_stays_where_it_is_if_the_weights_do_not_fit(lesson: Lesson) -> None:
+    for name in ("resNet18.pth", "resNet18_last.pth", "class_indices.json"):
+        (lesson.folder / name).write_bytes(b"of an earlier run")
+    result = lesson.run(["--standalone", "--nproc_per_node=1"], "--weights", "absent.pth")
+    assert result.status == 1 and "absent.pth" in result.err
+    assert not list(lesson.folder.glob("*previous*"))
 
 
 def test_without_torchrun_it_says_how_to_start(tmp_path: Path) -> None:
