@@ -79,7 +79,7 @@ def main() -> None:
 
     torch.manual_seed(args.seed)
     net = vgg(args.model_name, num_classes=len(cla_dict), width=args.width, init_weights=True, init=args.init)
-    if args.weights:  # its 1000-class classifier is not taken: ours is trained anew
+    if args.weights and not args.resume:  # its 1000-class classifier is not taken: ours is trained anew
         utils.load_weights(net.features, args.weights, part="features.")
     # channels_last keeps the channels of a pixel together in memory, as the fast convolutions want them
     net.to(device, memory_format=torch.channels_last)

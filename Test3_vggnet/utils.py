@@ -282,11 +282,11 @@ class ImageFolder(datasets.ImageFolder):
         except FileNotFoundError as error:  # torchvision's words: no class folders, or no images in some
             endings = ", ".join(IMG_EXTENSIONS)
             raise UserError(f"{root} should hold one folder of images ({endings}) per class: {error}") from error
-        if len(self.classes) < 2:
-            raise UserError(f"{root} holds one class, {self.classes[0]}: two are needed to tell apart")
         if classes is not None and self.classes != classes:
             differing = ", ".join(sorted(set(classes) ^ set(self.classes)))
             raise UserError(f"the classes in {root} are not those of the training set, see: {differing}")
+        if len(self.classes) < 2:
+            raise UserError(f"{root} holds one class, {self.classes[0]}: two are needed to tell apart")
         self.seed = seed
         self.epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # seen by workers that run already
 
@@ -551,7 +551,7 @@ def load_file(path: Path) -> dict:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except UserError:
         raise
-    except OSError as error:
+    except PermissionError as error:
         raise UserError(f"cannot read {path}: {error}") from error
     except pickle.UnpicklingError as error:
         raise UserError(f"{path} is damaged, or holds more than weights: it was not loaded") from error
@@ -618,7 +618,7 @@ def load_imagenet_weights(net: nn.Module, model_name: str, weights: str | None, 
     official = get_model_weights(model_name)["IMAGENET1K_V1"]
     try:
         net.load_state_dict(official.get_state_dict(progress=True, check_hash=True, weights_only=True))
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:  # no network, or a wrong hash
+    except Exception as error:  # no network, or a wrong hash; and garbage makes the unpickler fail in any way
         fetched = Path(torch.hub.get_dir(), "checkpoints", Path(official.url).name)
         if fetched.exists():  # from an earlier time: torch does not check its hash again
             raise UserError(f"{fetched} is damaged: delete it, and it will be fetched again") from error

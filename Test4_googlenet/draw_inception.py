@@ -27,6 +27,7 @@ def box(axes: Axes, x: float, y: float, text: str, color: str, width: float = 2.
 
 
 def arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """An arrow from `start` to `end`."""
     axes.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": "0.3"})
 
 

@@ -11,6 +11,7 @@ import runpy
 import shutil
 import subprocess
 import sys
+import unittest.mock
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -18,9 +19,13 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from torchvision.datasets import CIFAR10
 from torchvision.datasets.utils import calculate_md5
+
+# one result on every machine: CUDA is hidden from all processes, and other accelerators by on_the_cpu and --device
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 ROOT = Path(__file__).resolve().parent.parent
 LESSONS = sorted(path.name for path in ROOT.glob("Test[0-9]_*"))
@@ -51,6 +56,17 @@ def load(folder: str, name: str) -> ModuleType:
         sys.modules[unique] = module
         spec.loader.exec_module(module)
     return sys.modules[unique]
+
+
+def load_script(script: Path) -> dict[str, object]:
+    """The names in a script that imports its folder's utils.py and model.py; main() is not called."""
+    with (
+        unittest.mock.patch.dict(sys.modules),
+        unittest.mock.patch.object(sys, "path", [str(script.parent), *sys.path]),
+    ):
+        for path in script.parent.glob("*.py"):
+            sys.modules.pop(path.stem, None)
+        return runpy.run_path(str(script))
 
 
 def copy_lesson(folder: str, place: Path) -> Path:
@@ -117,7 +133,7 @@ def draw_data_set(root: Path, classes: Sequence[str] = ("blue", "red"), train: i
             folder.mkdir(parents=True)
             for i in range(count):
                 color = COLORS.get(name, list(COLORS.values())[number % len(COLORS)])
-                draw_image(color, seed=hash((part == "val", number, i))).save(folder / f"{name}_{i}.jpg")
+                draw_image(color, seed=1000 * number + 2 * i + (part == "val")).save(folder / f"{name}_{i}.jpg")
     return root
 
 
@@ -162,6 +178,11 @@ def cifar10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, value in md5_of_cifar10(root).items():
         monkeypatch.setattr(CIFAR10, name, value)
     return root
+
+
+@pytest.fixture(autouse=True)
+def on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
 
 
 @pytest.fixture(autouse=True)

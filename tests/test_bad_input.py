@@ -33,6 +33,7 @@ def test_bad_options_end_with_status_2(folder: str, tmp_path: Path) -> None:
         ("--epochs", "0"),
         ("--epochs", "three"),
         ("--batch-size", "0"),
+        ("--batch-size", "9" * 20),
         ("--lr", "-0.1"),
         ("--lr", "nan"),
         ("--lr", "inf"),
@@ -43,6 +44,10 @@ def test_bad_options_end_with_status_2(folder: str, tmp_path: Path) -> None:
         ("--device", "cuda:99"),
         ("--device", "abacus"),
         ("--device", "cpu:1"),
+        ("--device", "cpu:-1"),
+        ("--device", "cpu:"),
+        ("--device", "cpu:00"),
+        ("--device", ""),
     ):
         result = run_here(script, option, value)
         assert result.status == 2, (option, value)
@@ -103,6 +108,11 @@ def truncated_val(data: Path) -> None:
     cut(data / "val" / "blue" / "cut.jpg")
 
 
+def one_class(data: Path) -> None:
+    for part in ("train", "val"):
+        shutil.rmtree(data / part / "red")
+
+
 def no_classes(data: Path) -> None:
     shutil.rmtree(data / "train")
     (data / "train" / ".ipynb_checkpoints").mkdir(parents=True)
@@ -112,10 +122,11 @@ BAD_DATA: list[tuple[Callable[[Path], None], list[str]]] = [
     (lambda data: shutil.rmtree(data), ["no folder", "train", "--data-path", "split_data.py"]),
     (remove("train"), ["no folder", "train"]),
     (remove("val"), ["no folder", "val"]),
-    (no_classes, ["one folder of images a class"]),
+    (no_classes, ["one folder of images", ".jpg"]),
     (remove("val/red"), ["red", "val"]),
     (empty_class, ["red", "train"]),
     (another_class, ["crimson", "red"]),
+    (one_class, ["one class", "blue"]),
     (text_as_image, ["notes 花.jpg", "not an image"]),
     (truncated_train, ["cut.jpg", "truncated"]),
     (truncated_val, ["cut.jpg", "truncated"]),
@@ -151,11 +162,79 @@ def test_cifar10_that_cannot_be_fetched(tmp_path: Path, cifar10: Path, monkeypat
 
 
 @pytest.mark.parametrize("folder", LESSONS)
-def test_an_output_folder_that_cannot_be_written(folder: str, tmp_path: Path, data_set: Path) -> None:
+def test_an_output_folder_that_cannot_be_written(folder: str, tmp_path: Path, data_set: Path, cifar10: Path) -> None:
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
     script = copy_lesson(folder, tmp_path) / "train.py"
-    result = run_here(script, "--data-path", data_set, "--output-dir", tmp_path / "file" / "out")
+    data = cifar10 if folder == "Test1_official_demo" else data_set
+    options = FLOWER_LESSONS[folder][2] if folder in FLOWER_LESSONS else []
+    result = run_here(script, *options, "--data-path", data, "--output-dir", tmp_path / "file" / "out")
     assert_one_line(result, "cannot write", "file")
+
+
+def test_an_output_folder_with_another_nets_weights_for_other_classes(tmp_path: Path) -> None:
+    """Both nets would share class_indices.json, and predict.py would give one the other's class names."""
+    lesson = copy_lesson("Test5_resnet", tmp_path)
+    cats = draw_data_set(tmp_path / "cats", classes=("persian", "siamese"))
+    dogs = draw_data_set(tmp_path / "dogs", classes=("poodle", "pug"))
+    options = ["--epochs", 1, "--weights", "none", "--workers", 0]
+    for model in ("resnet18", "resnet50"):  # of the same classes they go together
+        result = run_here(lesson / "train.py", *options, "--data-path", cats, "--model-name", model)
+        assert result.status == 0, result.err
+    before = {path: path.stat().st_mtime_ns for path in lesson.iterdir()}
+    result = run_here(lesson / "train.py", *options, "--data-path", dogs, "--model-name", "resnet18")
+    assert_one_line(result, "resNet50.pth", "other classes", "--output-dir")
+    assert {path: path.stat().st_mtime_ns for path in lesson.iterdir()} == before
+    (lesson / "resNet50.pth").unlink()
+    (lesson / "resNet50_last.pth").unlink()
+    assert run_here(lesson / "train.py", *options, "--data-path", dogs, "--model-name", "resnet18").status == 0
+    for weights, name in (("resNet18.pth", "pug"), ("resNet18_previous.pth", "siamese")):
+        photo = dogs / "val" / "pug" / "pug_0.jpg"
+        result = run_here(lesson / "predict.py", photo, "--model-name", "resnet18", "--weights", lesson / weights)
+        assert f"class: {name} " in result.out, result
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes", "--batch-size"),
+        ("CUDA out of memory. Tried to allocate 1 bytes", "--batch-size"),
+        ("DataLoader worker (pid 7) is killed by signal: Killed.", "--workers"),
+    ],
+)
+def test_too_little_memory(
+    words: str, expected: str, tmp_path: Path, data_set: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def step(self: torch.optim.Adam, *args: object) -> None:
+        raise RuntimeError(words)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", step)
+    script = copy_lesson("Test2_alexnet", tmp_path) / "train.py"
+    assert_one_line(run_here(script, "--data-path", data_set, "--workers", 0), expected)
+    monkeypatch.undo()
+
+
+def test_an_error_of_ours_keeps_its_traceback(tmp_path: Path, data_set: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def step(self: torch.optim.Adam, *args: object) -> None:
+        raise RuntimeError("a mistake in the code")
+
+    monkeypatch.setattr(torch.optim.Adam, "step", step)
+    script = copy_lesson("Test2_alexnet", tmp_path) / "train.py"
+    with pytest.raises(RuntimeError, match="a mistake"):
+        run_here(script, "--data-path", data_set, "--workers", 0)
+
+
+def test_a_link_to_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = draw_data_set(tmp_path / "data")
+    script = copy_lesson("Test2_alexnet", tmp_path) / "train.py"
+    stat = Path.stat
+
+    def gone(self: Path, **options: object) -> object:
+        if self.name == "red_0.jpg":
+            raise FileNotFoundError(2, "No such file or directory", str(self))
+        return stat(self, **options)
+
+    monkeypatch.setattr(Path, "stat", gone)
+    assert_one_line(run_here(script, "--data-path", data), "red_0.jpg")
 
 
 @pytest.mark.parametrize("folder", FLOWER_LESSONS)
@@ -203,6 +282,9 @@ BAD_IMAGES: dict[str, tuple[Callable[[Path], None], list[str]]] = {
     "empty.png": (lambda path: path.touch(), ["not an image"]),
     "cut.jpg": (cut, ["truncated"]),
     "bomb.png": (lambda path: Image.new("1", (20_000, 20_000)).save(path), ["pixels"]),
+    "large.png": (lambda path: Image.new("1", (10_000, 10_000)).save(path), ["pixels"]),
+    "float.tif": (lambda path: Image.new("F", (40, 40), 0.5).save(path), ["32 bits"]),
+    "integer.tif": (lambda path: Image.new("I", (40, 40), 1_000_000).save(path), ["32 bits"]),
     "empty folder": (lambda path: path.mkdir(), ["no images"]),
 }
 
@@ -239,6 +321,14 @@ def one_key_too_many(path: Path) -> None:
     torch.save({**torch.load(path, weights_only=True), "extra": torch.zeros(1)}, path)
 
 
+def number_instead_of_a_bias(path: Path) -> None:
+    torch.save({**torch.load(path, weights_only=True), "classifier.6.bias": torch.tensor(1.0)}, path)
+
+
+def counter_that_no_layer_has(path: Path) -> None:
+    torch.save({**torch.load(path, weights_only=True), "bn.num_batches_tracked": torch.tensor(1)}, path)
+
+
 def pickled_code(path: Path) -> None:
     path.write_bytes(pickle.dumps(Code(path.with_name("code was run"))))
 
@@ -262,6 +352,8 @@ BAD_WEIGHTS: list[tuple[Callable[[Path], None], list[str]]] = [
     (lambda path: torch.save(torch.zeros(3), path), ["no weights"]),
     (lambda path: torch.save({"features.0.weight": 1, "a": "b"}, path), ["no weights"]),
     (lambda path: torch.save({"net": {}, "optimizer": {}}, path), ["_last"]),
+    (number_instead_of_a_bias, ["AlexNet.pth", "1 classes"]),
+    (counter_that_no_layer_has, ["another net", "num_batches_tracked"]),
 ]
 
 
@@ -285,6 +377,7 @@ def test_bad_weights(spoil: Callable[[Path], None], words: list[str], trained: P
         ("{}", ["should hold"]),
         ('{"0": "blue", "2": "red"}', ["should hold"]),
         ('{"0": "blue", "1": 7}', ["should hold"]),
+        ("[" * 100_000, ["damaged"]),
         (json.dumps({str(i): "x" for i in range(5)}), ["2 classes", "the 5 of class_indices.json"]),
     ],
 )
@@ -345,6 +438,29 @@ def test_batch_predict_without_a_folder(tmp_path: Path) -> None:
     assert_one_line(run_here(script, tmp_path / "absent"), "no folder", "absent")
     (tmp_path / "empty").mkdir()
     assert_one_line(run_here(script, tmp_path / "empty"), "no images", "empty")
+    assert_one_line(run_here(script, tmp_path / "empty", "--csv", tmp_path), "--csv", "should name a file")
+
+
+@pytest.mark.parametrize("weights", ["", ".", "/"])
+def test_weights_that_name_no_file(weights: str, trained: Path) -> None:
+    result = run_here(trained / "predict.py", trained / "photo.jpg", "--weights", weights)
+    assert_one_line(result, "no file")
+
+
+def test_other_weights_in_the_folder_are_named(trained: Path, tmp_path: Path) -> None:
+    for name in ("AlexNet.pth", "AlexNet_last.pth"):
+        shutil.copy(trained / "AlexNet.pth", tmp_path / f"My{name}")
+    shutil.copy(trained / "class_indices.json", tmp_path)
+    result = run_here(trained / "predict.py", trained / "photo.jpg", "--output-dir", tmp_path)
+    assert_one_line(result, "no file", "such as MyAlexNet.pth")
+    assert "_last" not in result.err
+
+
+def test_class_names_with_a_byte_order_mark(trained: Path, tmp_path: Path) -> None:
+    """As Windows' editor used to save them."""
+    shutil.copy(trained / "AlexNet.pth", tmp_path)
+    (tmp_path / "class_indices.json").write_text('{"0": "blue", "1": "red"}', encoding="utf-8-sig")
+    assert run_here(trained / "predict.py", trained / "photo.jpg", "--output-dir", tmp_path).status == 0
 
 
 # ---------------------------------------------------------------- what looks bad and must work

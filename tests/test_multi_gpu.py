@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import Result, copy_lesson, draw_data_set, environment, load, run_alone, run_here
+from conftest import Result, copy_lesson, draw_data_set, environment, load, load_script, run_alone, run_here
 
 # Runs the script's main(), notes every image that a process loads, and saves each process's net at the end.
 # The process with KILL_RANK kills itself in its second epoch, the first time it is started; the others are slow then.
@@ -77,8 +77,6 @@ class Lesson:
 
     def check(self, epochs: int = 2) -> None:
         """Equal nets; each training image once an epoch, each validation image once; the accuracy is the true one."""
-        nets = [torch.load(self.notes / f"rank{rank}.pth", weights_only=True) for rank in (0, 1)]
-        assert all(torch.equal(nets[0][name], nets[1][name]) for name in nets[0])
         seen = [self.seen(rank) for rank in (0, 1)]
         assert {epoch for _, epoch, _ in seen[0] + seen[1]} == set(range(epochs)) | {0}
         counts = Counter(seen[0] + seen[1])
@@ -87,7 +85,12 @@ class Lesson:
             **{("val", 0, i): epochs for i in range(3)},
         }
         assert [len(part) for part in seen] == [epochs * (5 + 2), epochs * (4 + 1)]
+        self.check_nets()
 
+    def check_nets(self) -> None:
+        """Equal nets at the end, which are those in the file; their accuracy is what one process measures."""
+        nets = [torch.load(self.notes / f"rank{rank}.pth", weights_only=True) for rank in (0, 1)]
+        assert all(torch.equal(nets[0][name], nets[1][name]) for name in nets[0])
         state = torch.load(self.folder / "resNet18_last.pth", weights_only=True)
         assert all(torch.equal(state["net"][name], nets[0][name]) for name in nets[0])
         assert self.accuracy(state["net"]) == state["history"]["val_accuracy"][-1]
@@ -100,25 +103,13 @@ class Lesson:
 
     def accuracy(self, state: dict) -> float:
         """What one process measures with these weights over the validation set, one image at a time."""
-        utils, train = load("Test5_resnet", "utils"), _load_train(self.folder)
+        utils, train = load("Test5_resnet", "utils"), load_script(self.folder / "train.py")
         net = load("Test5_resnet", "model").resnet18(num_classes=3).eval()
         net.load_state_dict(state)
         images = utils.ImageFolder(self.data / "val", train["data_transform"]["val"])
         with torch.inference_mode():
             right = sum(int(net(image[None]).argmax()) == label for image, label in images)
         return right / len(images)
-
-
-def _load_train(folder: Path) -> dict:
-    import runpy
-
-    sys.path.insert(0, str(folder))
-    try:
-        return runpy.run_path(str(folder / "train.py"), run_name="train")
-    finally:
-        sys.path.remove(str(folder))
-        for name in ("utils", "model"):
-            sys.modules.pop(name, None)
 
 
 @pytest.fixture
@@ -169,7 +160,7 @@ def test_a_step_follows_the_mean_over_all_its_images(tmp_path: Path) -> None:
         torch.testing.assert_close(both["net"][name], one["net"][name], rtol=1e-3, atol=1e-5)
 
 
-def run_two_agents(lesson: Lesson, *options: object, **extra: str) -> list[str]:
+def run_two_agents(lesson: Lesson, *options: object, **extra: str) -> str:
     """What two torchruns with a process each print, as on two machines."""
     agent = ["--nnodes=2", "--nproc_per_node=1", "--rdzv_backend=c10d", "--rdzv_id=test", "--max-restarts=1"]
     agent += [f"--rdzv_endpoint=127.0.0.1:{free_port()}", "--local_addr=127.0.0.1"]
@@ -183,13 +174,7 @@ def run_two_agents(lesson: Lesson, *options: object, **extra: str) -> list[str]:
         for process in processes:
             process.kill()
     assert [process.returncode for process in processes] == [0, 0], outputs
-    return outputs
-
-
-def test_two_agents_on_one_machine(lesson: Lesson) -> None:
-    outputs = run_two_agents(lesson)
-    assert sum("Finished Training" in output for output in outputs) == 1
-    lesson.check()
+    return "".join(outputs)
 
 
 @pytest.mark.parametrize("agents", [1, 2])
@@ -202,13 +187,12 @@ def test_a_killed_process_comes_back_and_the_run_finishes(agents: int, lesson: L
         assert result.status == 0, result.err
         output = result.out
     else:
-        output = "".join(run_two_agents(lesson, "--epochs", 3, KILL_RANK="1"))
-    assert "Finished Training" in output
+        output = run_two_agents(lesson, "--epochs", 3, KILL_RANK="1")
+    assert output.count("Finished Training") == 1
     assert re.findall(r"^\[epoch (\d)\]", output, re.MULTILINE) == ["1", "2", "3"]
     for name in ("resNet18_previous.pth", "resNet18_last_previous.pth"):
         assert (lesson.folder / name).read_bytes() == b"of an earlier run"
-    nets = [torch.load(lesson.notes / f"rank{rank}.pth", weights_only=True) for rank in (0, 1)]
-    assert all(torch.equal(nets[0][name], nets[1][name]) for name in nets[0])
+    lesson.check_nets()
     after = Counter(item for rank in (0, 1) for item in lesson.seen(rank, restarts="1"))
     assert after == {
         **{("train", epoch, i): 1 for epoch in (1, 2) for i in range(9)},

@@ -1,12 +1,16 @@
 """Runs that are killed, stopped, resumed and repeated."""
 
+import json
+import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -46,14 +50,14 @@ def assert_same_end(one: Path, other: Path) -> None:
 def test_a_run_killed_at_random_moments_ends_as_one_that_was_not(tmp_path: Path, data_set: Path) -> None:
     script = copy_lesson("Test2_alexnet", tmp_path) / "train.py"
     straight, killed = tmp_path / "straight", tmp_path / "killed"
-    options = ["--data-path", str(data_set), "--epochs", "24", "--batch-size", "3", "--device", "cpu", "--workers", "0"]
+    options = ["--data-path", str(data_set), "--epochs", "16", "--batch-size", "3", "--device", "cpu", "--workers", "0"]
     result = run_here(script, *options, "--output-dir", straight)
     assert result.status == 0, result.err
     seconds = [float(took) for took in re.findall(r"took ([\d.]+) s", result.out)]
     an_epoch = sum(seconds) / len(seconds)
 
     rng = random.Random(0)
-    for finished in (0, 1, 0, 2, 1, 1):  # epochs to wait for before the kill
+    for finished in (0, 1, 0, 2):  # epochs to wait for before the kill
         command = [sys.executable, "-u", str(script), *options, "--output-dir", str(killed)]
         if (killed / "AlexNet_last.pth").exists():
             command.append("--resume")
@@ -65,7 +69,7 @@ def test_a_run_killed_at_random_moments_ends_as_one_that_was_not(tmp_path: Path,
             time.sleep(rng.uniform(0, 1) * an_epoch)  # somewhere in a step, in validation, in saving, in drawing
             assert process.poll() is None, "it ended before it was killed"
             process.kill()
-    assert len(last(killed)["history"]["train_loss"]) >= 5
+    assert len(last(killed)["history"]["train_loss"]) >= 3
     result = run_here(script, *options, "--output-dir", killed, "--resume")
     assert result.status == 0, result.err
     assert_same_end(straight, killed)
@@ -129,9 +133,13 @@ def test_each_epoch_has_its_own_order_and_augmentation(data_set: Path) -> None:
 OTHER_SETTINGS: dict[str, list[tuple[list[str], str]]] = {
     "Test1_official_demo": [(["--optimizer", "sgd"], "optimizer")],
     "Test2_alexnet": [(["--batch-size", "4"], "batch_size"), (["--lr", "0.1"], "lr"), (["--seed", "5"], "seed")],
-    "Test3_vggnet": [(["--init", "he"], "init"), (["--width", "17"], "width")],
+    "Test3_vggnet": [
+        (["--init", "he"], "init"),
+        (["--width", "17"], "width"),
+        (["--weights", "vgg11.pth"], "weights"),
+    ],
     "Test4_googlenet": [(["--lr", "0.1"], "lr")],
-    "Test5_resnet": [(["--freeze-layers", "--weights", "a"], "freeze_layers")],
+    "Test5_resnet": [(["--freeze-layers", "--weights", "a"], "freeze_layers"), (["--weights", "a"], "weights")],
 }
 
 
@@ -154,8 +162,11 @@ def test_resuming_with_another_model_or_other_data_is_refused(tmp_path: Path) ->
     options = ["--data-path", data, "--epochs", 2, "--resume"]
     assert train(script, "--data-path", data, "--epochs", 1).status == 0
 
-    shutil.copy(script.parent / "resNet18_last.pth", script.parent / "resNet34_last.pth")
+    for end in (".pth", "_last.pth"):
+        shutil.copy(script.parent / f"resNet18{end}", script.parent / f"resNet34{end}")
     assert "model resnet18, not resnet34" in train(script, *options, "--model-name", "resnet34").err
+    for path in script.parent.glob("resNet34*"):
+        path.unlink()
     shutil.copytree(data, tmp_path / "moved")
     assert "nothing left" in train(script, "--data-path", tmp_path / "moved", "--epochs", 1, "--resume").out
     for part in ("train", "val"):
@@ -218,6 +229,127 @@ def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path, data_set: Path) -
     script = copy_lesson("Test2_alexnet", tmp_path) / "train.py"
     result = train(script, "--data-path", data_set, "--epochs", 5, "--lr", 1e30)
     assert result.status == 1 and "--lr" in result.err and result.err.count("\n") == 1
+
+
+def files_of(run: str, utils: ModuleType, save_path: Path) -> None:
+    """What a run leaves, each file holding its name."""
+    utils.save_weights(torch.nn.Linear(1, 1), save_path, {0: run})
+    for path in (save_path, utils.last_path(save_path), utils.results_path(save_path)):
+        path.write_text(run, encoding="utf-8")
+
+
+def test_a_new_run_stopped_at_any_moment_gives_no_weights_another_runs_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    utils = load("Test2_alexnet", "utils")
+    change, changes = os.replace, []
+
+    def names_of(weights: Path) -> str | None:
+        path = utils.class_indices_path(weights)
+        return json.loads(path.read_text(encoding="utf-8"))["0"] if path.exists() else None
+
+    def check(save_path: Path) -> None:
+        for weights in (save_path, utils.previous_path(save_path)):
+            if weights.exists():
+                assert names_of(weights) in (weights.read_text(encoding="utf-8")[:1], None)
+        if utils.last_path(save_path).exists():  # --resume has the best weights beside it
+            assert save_path.read_text(encoding="utf-8") == utils.last_path(save_path).read_text(encoding="utf-8")
+
+    def stop(source: Path, target: Path) -> None:
+        changes.append(target)
+        if len(changes) >= at:
+            raise KeyboardInterrupt
+        change(source, target)
+
+    for at in range(1, 20):
+        save_path = tmp_path / str(at) / "AlexNet.pth"
+        save_path.parent.mkdir()
+        files_of("a", utils, save_path)
+        utils.keep_previous(save_path)
+        files_of("b", utils, save_path)
+        check(save_path)
+        changes.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", stop)
+            patch.setattr(Path, "replace", lambda self, target: stop(self, target))
+            try:
+                utils.keep_previous(save_path)
+                files_of("c", utils, save_path)
+                stopped = False
+            except KeyboardInterrupt:
+                stopped = True
+        if save_path.exists() and save_path.read_text(encoding="utf-8", errors="replace") not in "abc":
+            save_path.write_text("c", encoding="utf-8")  # what files_of had just begun with
+        check(save_path)
+        utils.keep_previous(save_path)
+        check(save_path)
+        files_of("d", utils, save_path)
+        check(save_path)
+        assert names_of(save_path) == "d" and names_of(utils.previous_path(save_path)) in ("b", "c")
+        if not stopped:
+            break
+    assert at == 7  # three files and the names of "b", the names and weights of "c", and then no stop
+
+
+def test_an_earlier_runs_files_that_cannot_be_moved(tmp_path: Path) -> None:
+    utils = load("Test2_alexnet", "utils")
+    files_of("a", utils, tmp_path / "AlexNet.pth")
+    (tmp_path / "AlexNet_previous.pth" / "in the way").mkdir(parents=True)
+    with pytest.raises(utils.UserError, match="cannot make room"):
+        utils.keep_previous(tmp_path / "AlexNet.pth")
+
+
+def test_a_file_of_the_learners_in_the_output_folder_stays(tmp_path: Path) -> None:
+    utils = load("Test2_alexnet", "utils")
+    (tmp_path / "write_test").write_text("mine", encoding="utf-8")
+    utils.check_output_dir(tmp_path / "AlexNet.pth", {0: "a"})
+    assert [path.name for path in tmp_path.iterdir()] == ["write_test"]
+
+
+def test_resuming_without_the_best_weights_is_refused(tmp_path: Path, data_set: Path) -> None:
+    script = copy_lesson("Test2_alexnet", tmp_path) / "train.py"
+    assert train(script, "--data-path", data_set, "--epochs", 1).status == 0
+    (script.parent / "AlexNet.pth").rename(tmp_path / "AlexNet.pth")
+    result = train(script, "--data-path", data_set, "--epochs", 2, "--resume")
+    assert result.status == 1 and "there is no" in result.err and "AlexNet.pth" in result.err
+
+
+@pytest.mark.skipif(
+    sys.platform == "win32", reason="a process there cannot be sent Ctrl-C without its parent's getting it"
+)
+@pytest.mark.parametrize("seconds", [0.4, 1.2, 4.0])
+def test_ctrl_c_while_it_starts_gets_no_traceback(seconds: float, tmp_path: Path, data_set: Path) -> None:
+    """With workers that are spawned, as on Windows and macOS: they load torch for seconds."""
+    script = copy_lesson("Test2_alexnet", tmp_path) / "train.py"
+    (tmp_path / "sitecustomize.py").write_text(
+        "import multiprocessing\nmultiprocessing.set_start_method('spawn')\n", encoding="utf-8"
+    )
+    command = [sys.executable, script, "--data-path", data_set, "--epochs", "99", "--workers", "2", "--device", "cpu"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        env=environment(PYTHONPATH=str(tmp_path)),
+    )  # fmt: skip
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGINT)  # the whole group gets it, as from a terminal
+    _, err = process.communicate(timeout=60)
+    assert process.returncode in (130, -signal.SIGINT)
+    assert "Traceback" not in err
+    if process.returncode == 130:
+        assert "stopped: --resume goes on" in err
+
+
+def test_writing_goes_to_what_a_link_points_to(tmp_path: Path) -> None:
+    utils = load("Test2_alexnet", "utils")
+    (tmp_path / "target").write_text("old", encoding="utf-8")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(utils.UserError, match="it is no file"):
+        utils.write_atomically(tmp_path / "folder", Path.touch)
+    try:
+        (tmp_path / "link").symlink_to(tmp_path / "target")
+    except OSError:  # Windows lets only some users make links, and then there are none to write to
+        return
+    utils.write_atomically(tmp_path / "link", lambda unfinished: unfinished.write_text("new", encoding="utf-8"))
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "target").read_text(encoding="utf-8") == "new"
 
 
 def test_writing_is_all_or_nothing(tmp_path: Path) -> None:

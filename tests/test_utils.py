@@ -1,16 +1,21 @@
 """utils.py: one file in every folder; images of every kind; weights that fit or are refused."""
 
 import hashlib
+import io
 import json
+import shutil
+import struct
 import subprocess
 import sys
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import LESSONS, ROOT, load
-from PIL import Image
+from conftest import LESSONS, ROOT, draw_data_set, load
+from PIL import Image, ImageOps
 
 utils = load("Test2_alexnet", "utils")
 
@@ -76,6 +81,46 @@ def test_exif_rotation_is_applied(tmp_path: Path) -> None:
     assert opened.getpixel((10, 5))[1] < 60 and opened.getpixel((10, 35))[1] > 200
 
 
+def test_a_photo_with_odd_exif_entries_is_opened_upright_and_quietly(tmp_path: Path) -> None:
+    """An entry of a wrong type, which Pillow reads with a warning and cannot write again."""
+    entries = [(0x0112, 3, 1, b"\x06\0\0\0"), (0x011A, 2, 4, b"abc\0")]  # orientation; XResolution, as a text
+    body = b"".join(struct.pack("<HHI", *entry[:3]) + entry[3] for entry in entries)
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + body + b"\0\0\0\0"
+    Image.new("RGB", (40, 20), "red").save(tmp_path / "a.jpg", exif=exif)
+    with Image.open(tmp_path / "a.jpg") as image, pytest.raises(Exception, match=r".+"):
+        ImageOps.exif_transpose(image)  # the file is as odd as it should be
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert utils.open_image(tmp_path / "a.jpg").size == (20, 40)
+
+
+def test_garbage_in_an_image_file_is_one_error(tmp_path: Path) -> None:
+    """Files of several kinds, spoiled at random: each is opened, or is a UserError."""
+    rng = np.random.default_rng(0)
+    refused = 0
+    for suffix in (".jpg", ".png", ".gif", ".tif", ".bmp", ".webp", ".ppm"):
+        path = tmp_path / f"a{suffix}"
+        gradient("RGB").save(path)
+        whole = path.read_bytes()
+        for _ in range(40):
+            content = np.frombuffer(whole, dtype=np.uint8).copy()
+            content[rng.integers(0, len(content), 12)] = rng.integers(0, 256, 12)
+            path.write_bytes(content.tobytes()[: rng.integers(1, len(content))])
+            try:
+                assert utils.open_image(path).mode == "RGB"
+            except utils.UserError as error:
+                refused += 1
+                assert str(path) in str(error) and "\n" not in str(error)
+    assert refused > 50
+
+
+def test_hidden_folders_in_a_class_are_left_out(tmp_path: Path) -> None:
+    data = draw_data_set(tmp_path)
+    shutil.copytree(data / "train" / "red", data / "train" / "red" / ".ipynb_checkpoints")
+    shutil.copytree(data / "train" / "blue", data / "train" / "red" / "more")
+    assert len(utils.ImageFolder(data / "train", transform=None)) == 4 + 4 + 4
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1), (3, 400)])
 def test_tiny_and_thin_images_stay_small_when_resized(size: tuple[int, int], tmp_path: Path) -> None:
     Image.new("RGB", size, "red").save(tmp_path / "a.png")
@@ -114,6 +159,59 @@ def test_class_indices(tmp_path: Path) -> None:
     assert utils.read_class_indices(path) == {"0": "雏菊", "1": "rose"}
 
 
-def test_letters_without_a_glyph_are_drawn_as_question_marks() -> None:
+class Terminal(io.StringIO):
+    """What a terminal shows: text that is written over is gone."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def shown(self) -> list[str]:
+        lines = []
+        for line in self.getvalue().split("\n"):
+            shown = ""
+            for part in line.split("\r"):
+                shown = part + shown[len(part) :]
+            lines.append(shown.rstrip())
+        return lines
+
+
+def test_the_progress_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal, clock = Terminal(), iter(range(1, 100))
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setattr(utils.time, "monotonic", lambda: next(clock))  # each step takes a second: each is drawn
+    bar = utils.ProgressBar([123.456, 9.5, 9.25, 9.125], "train epoch[1/2]")
+    for loss in bar:
+        bar.loss = torch.tensor(loss)
+    [line, rest] = terminal.shown()
+    assert line.startswith("train epoch[1/2] 100%[") and line.endswith("->] loss:9.125") and rest == ""
+    assert "loss:123.456" in terminal.getvalue() and terminal.getvalue().count("\r") == 4
+
+
+def test_an_unreadable_image_gets_a_line_of_its_own_below_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Images:
+        def __len__(self) -> int:
+            return 3
+
+        def __iter__(self) -> Iterator[int]:
+            yield 1
+            raise utils.UserError("cannot read the image")
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    with pytest.raises(utils.UserError):
+        list(utils.ProgressBar(Images(), "train"))
+    assert terminal.getvalue().endswith("\n") and "33%" in terminal.getvalue()
+
+
+def test_long_names_are_shortened_in_their_middle() -> None:
+    name = "a" * 40 + "b" * 40
+    assert utils.drawable(name, longest=30) == "a" * 15 + "..." + "b" * 12
+    assert utils.drawable("a" * 30, longest=30) == "a" * 30
+
+
+def test_letters_without_a_glyph_are_drawn_as_question_marks(capsys: pytest.CaptureFixture) -> None:
     assert utils.drawable("Süße Katze") == "Süße Katze"
+    assert capsys.readouterr().out == ""
     assert utils.drawable("a\U0010fffd$") == r"a?\$"
+    assert utils.drawable("b\U0010fffd") == "b?"
+    assert capsys.readouterr().out.count("\n") <= 1  # said once, and perhaps by an earlier test
