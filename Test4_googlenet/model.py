@@ -160,6 +160,7 @@ class BasicConv2d(nn.Module):
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[N, in_channels, H, W] to [N, out_channels, H', W'], as the kernel, stride and padding have it."""
         x = self.conv(x)
         x = self.relu(x)
         return x

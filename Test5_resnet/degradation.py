@@ -29,6 +29,7 @@ class PlainBlock(BasicBlock):
     """A BasicBlock without its shortcut."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[N, in_channel, H, W] to [N, out_channel, H / stride, W / stride]."""
         out = self.relu(self.bn1(self.conv1(x)))
         return self.relu(self.bn2(self.conv2(out)))
 

@@ -17,7 +17,7 @@ class BasicBlock(nn.Module):
         downsample: makes the shortcut fit where the shape changes (the dashed lines of the paper's figure 3)
     """
 
-    expansion = 1  # output channels for each of out_channel
+    expansion = 1  # the output has expansion * out_channel channels
 
     def __init__(self, in_channel: int, out_channel: int, stride: int = 1, downsample: nn.Module | None = None):
         super().__init__()
@@ -46,11 +46,11 @@ class Bottleneck(nn.Module):
         in_channel: channels of the input
         out_channel: a quarter of the output's channels
         stride, downsample: as in BasicBlock
-        groups, width_per_group: ResNeXt's: the 3x3 convolution is split into groups of so many channels (times
-            out_channel / 64)
+        groups, width_per_group: ResNeXt's: the 3x3 convolution works in `groups` separate groups, each of
+            width_per_group * out_channel / 64 channels
     """
 
-    expansion = 4
+    expansion = 4  # the output has expansion * out_channel channels
 
     def __init__(
         self,
@@ -153,30 +153,37 @@ class ResNet(nn.Module):
 
 
 def resnet18(num_classes: int = 1000, include_top: bool = True) -> ResNet:
+    """ResNet18, of the paper's table 1."""
     return ResNet(BasicBlock, [2, 2, 2, 2], num_classes, include_top)
 
 
 def resnet34(num_classes: int = 1000, include_top: bool = True) -> ResNet:
+    """ResNet34, of the paper's table 1: the lesson's."""
     return ResNet(BasicBlock, [3, 4, 6, 3], num_classes, include_top)
 
 
 def resnet50(num_classes: int = 1000, include_top: bool = True) -> ResNet:
+    """ResNet50, of the paper's table 1: as many blocks as ResNet34, of three convolutions each."""
     return ResNet(Bottleneck, [3, 4, 6, 3], num_classes, include_top)
 
 
 def resnet101(num_classes: int = 1000, include_top: bool = True) -> ResNet:
+    """ResNet101, of the paper's table 1."""
     return ResNet(Bottleneck, [3, 4, 23, 3], num_classes, include_top)
 
 
 def resnet152(num_classes: int = 1000, include_top: bool = True) -> ResNet:
+    """ResNet152, of the paper's table 1."""
     return ResNet(Bottleneck, [3, 8, 36, 3], num_classes, include_top)
 
 
 def resnext50_32x4d(num_classes: int = 1000, include_top: bool = True) -> ResNet:
+    """ResNeXt50: ResNet50 with 32 groups, of 4 channels each in layer1."""
     return ResNet(Bottleneck, [3, 4, 6, 3], num_classes, include_top, groups=32, width_per_group=4)
 
 
 def resnext101_32x8d(num_classes: int = 1000, include_top: bool = True) -> ResNet:
+    """ResNeXt101: ResNet101 with 32 groups, of 8 channels each in layer1."""
     return ResNet(Bottleneck, [3, 4, 23, 3], num_classes, include_top, groups=32, width_per_group=8)
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from conftest import ROOT, draw_cifar10, environment, load, md5_of_cifar10
+from conftest import LESSONS, ROOT, draw_cifar10, environment, load, md5_of_cifar10
 from torch import nn, optim
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
@@ -336,16 +336,22 @@ def draw(rows: list[dict], path: Path) -> None:
 
 
 def main() -> None:
+    utils = load(LESSONS[0], "utils")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lessons", nargs="+", choices=RACES, default=list(RACES), help="which (default: all)")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each side is run (default: %(default)s)")
-    parser.add_argument("--epochs", type=int, help="of a run (default: one to four, by lesson)")
-    parser.add_argument("--images", type=int, help="training images to draw (default: by lesson)")
+    parser.add_argument(
+        "--rounds", type=utils.positive_int, default=3, help="how often each side is run (default: %(default)s)"
+    )
+    parser.add_argument("--epochs", type=utils.positive_int, help="of a run (default: one to four, by lesson)")
+    parser.add_argument("--images", type=utils.positive_int, help="training images to draw (default: by lesson)")
     parser.add_argument("--data-path", type=Path, help="flower photos, in train/ and val/, instead of drawn ones")
     parser.add_argument("--cifar-path", type=Path, help="root of a CIFAR-10 instead of a drawn one")
     parser.add_argument("--growth", action="store_true", help="measure too how time grows with batch and data set")
-    parser.add_argument("--save", type=Path, metavar="FIGURE", help="draw the ratios to this file")
+    parser.add_argument("--save", type=utils.figure, metavar="FIGURE", help="draw the ratios to this file")
     args = parser.parse_args()
+    for path in (args.data_path, args.cifar_path):
+        if path and not path.is_dir():
+            parser.error(f"no folder {path}")
 
     rows, grown = [], []
     with tempfile.TemporaryDirectory() as place:

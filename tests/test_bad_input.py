@@ -237,8 +237,10 @@ def test_a_link_to_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert_one_line(run_here(script, "--data-path", data), "red_0.jpg")
 
 
-@pytest.mark.parametrize("folder", FLOWER_LESSONS)
-def test_a_full_disk(folder: str, tmp_path: Path, data_set: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("folder", LESSONS)
+def test_a_full_disk(
+    folder: str, tmp_path: Path, data_set: Path, cifar10: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lesson = copy_lesson(folder, tmp_path)
 
     def save(state: object, path: Path) -> None:
@@ -246,8 +248,9 @@ def test_a_full_disk(folder: str, tmp_path: Path, data_set: Path, monkeypatch: p
         raise RuntimeError("[enforce fail at inline_container.cc] . PytorchStreamWriter failed writing file\nmore")
 
     monkeypatch.setattr(torch, "save", save)
-    _, options, train_options = FLOWER_LESSONS[folder]
-    result = run_here(lesson / "train.py", *options, *train_options, "--data-path", data_set, "--workers", 0)
+    _, options, train_options = FLOWER_LESSONS.get(folder, ("", [], []))
+    data = cifar10 if folder == "Test1_official_demo" else data_set
+    result = run_here(lesson / "train.py", *options, *train_options, "--data-path", data, "--workers", 0)
     assert_one_line(result, "cannot write", ".pth", "failed writing")
     assert not list(lesson.glob("*.pth*"))
 
