@@ -836,7 +836,7 @@ def draw_predictions(
         rows = figure.subplots(len(predictions), 2, squeeze=False)
         for (photo_axes, bar_axes), (source, title, probability) in zip(rows, predictions, strict=True):
             photo_axes.imshow(open_image(source) if isinstance(source, Path) else source)
-            photo_axes.set_title("\n".join(drawable(line, longest=44) for line in title.split("\n")), fontsize=10)
+            photo_axes.set_title("\n".join(drawable(line, longest=40) for line in title.split("\n")), fontsize=10)
             photo_axes.axis("off")
             top = probability.topk(min(10, len(class_names))).indices.sort().values.tolist()
             colors = [ORANGE if i == int(probability.argmax()) else BLUE for i in top]
