@@ -31,7 +31,9 @@ from torchvision.datasets import CIFAR10
 
 
 @pytest.mark.parametrize("folder", FLOWER_LESSONS)
-def test_a_folder_alone_trains_and_predicts_from_any_directory(folder: str, tmp_path: Path) -> None:
+def test_a_folder_alone_trains_and_predicts_from_any_directory(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two classes of other names, one with a space and letters that are not ASCII; workers that are spawned."""
     weights, options, train_options = FLOWER_LESSONS[folder]
     lesson = copy_lesson(folder, tmp_path)
@@ -62,7 +64,8 @@ def test_a_folder_alone_trains_and_predicts_from_any_directory(folder: str, tmp_
     assert all(isinstance(value, torch.Tensor) for value in state.values())
 
     photo = data / "val" / "短毛猫" / "短毛猫_0.jpg"
-    result = run_alone(lesson / "predict.py", photo, *options, "--save", "figure.png", cwd=elsewhere)
+    monkeypatch.chdir(elsewhere)
+    result = run_here(lesson / "predict.py", photo, *options, "--save", "figure.png")
     assert result.status == 0, result.err
     assert result.err == ""
     probabilities = [float(line.split("prob: ")[1]) for line in result.out.splitlines() if "prob: " in line]
