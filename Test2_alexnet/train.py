@@ -136,8 +136,8 @@ def main() -> None:
             best_acc = val_accurate
             history["best_predictions"] = predict_y.tolist()
             utils.save_weights(net, save_path, cla_dict)
-        utils.draw_results(save_path, history, validate_dataset.targets, validate_dataset.classes)
         utils.save_checkpoint(save_path, net, optimizer, history, settings)
+        utils.draw_results(save_path, history, validate_dataset.targets, validate_dataset.classes)
         print(f"epoch {epoch + 1} took {time.perf_counter() - start:.1f} s")
 
     print("Finished Training")

@@ -10,6 +10,7 @@ import functools
 import gc
 import hashlib
 import io
+import itertools
 import json
 import math
 import multiprocessing
@@ -21,6 +22,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 import warnings
 import zipfile
@@ -31,8 +33,8 @@ from typing import TYPE_CHECKING
 gc.disable()  # looking for garbage among the 300,000 objects of torch and torchvision would take half a second
 # while that is loaded, Ctrl-C ends the script without a traceback; a worker leaves Ctrl-C to the main process for good
 IN_WORKER = multiprocessing.current_process().name != "MainProcess"
-HANDLED = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-if HANDLED:
+OURS = signal.getsignal(signal.SIGINT) is signal.default_int_handler and threading.current_thread().name == "MainThread"
+if OURS:
     signal.signal(signal.SIGINT, signal.SIG_IGN if IN_WORKER else signal.SIG_DFL)
 
 import torch
@@ -45,7 +47,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS, has_file_allowed_extensi
 from torchvision.models import get_model_weights
 
 gc.enable()
-if HANDLED and not IN_WORKER:
+if OURS and not IN_WORKER:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 if TYPE_CHECKING:  # what draws imports matplotlib itself: the workers that load images have no use for it
@@ -61,6 +63,8 @@ class UserError(Exception):
 def run(main: Callable[[], None], when_stopped: str = "nothing was changed") -> None:
     """Call a script's main(). A UserError ends it with one line and exit status 1, Ctrl-C with one line and 130."""
     keep_memory()
+    if sys.stdout is None:  # as in a program without a console
+        sys.stdout = io.StringIO()
     if isinstance(sys.stdout, io.TextIOWrapper):  # a class name that the console cannot show must not end the run
         sys.stdout.reconfigure(errors="backslashreplace")
     gc.freeze()  # what is imported by now stays: main need not look through it for garbage again and again
@@ -69,27 +73,40 @@ def run(main: Callable[[], None], when_stopped: str = "nothing was changed") -> 
         if multiprocessing.active_children():
             gc.collect()  # ends the loaders' workers now, and not while Python itself shuts down
         gc.freeze()  # Python, when it ends, need not look through anything either
-        print(end="", flush=True)
+        sys.stdout.flush()
     except UserError as error:
-        # raised in a data worker, the message comes wrapped in the worker's traceback: its last line is ours
-        message = str(error).strip().splitlines()[-1].removeprefix("utils.UserError: ")
-        raise SystemExit(f"error: {message}") from None
-    except (RuntimeError, MemoryError) as error:
-        if isinstance(error, RuntimeError) and "DataLoader worker" in str(error):
+        raise SystemExit(f"error: {last_line(error).removeprefix('utils.UserError: ')}") from None
+    except MemoryError:
+        raise SystemExit("error: there is too little memory: try a smaller --batch-size") from None
+    except RuntimeError as error:
+        if "DataLoader worker (pid" in str(error):
             raise SystemExit("error: a process that loads images was ended from outside: try fewer --workers") from None
-        no_memory = "out of memory|can't allocate memory|not enough memory"  # words of CUDA and MPS, Linux, Windows
-        if isinstance(error, RuntimeError) and not re.search(no_memory, str(error)):
+        # words of CUDA and MPS, of CUDA's libraries, of Linux, of Windows
+        if not re.search("out of memory|ALLOC_FAILED|can't allocate memory|not enough memory", str(error)):
             raise
         raise SystemExit("error: there is too little memory: try a smaller --batch-size") from None
     except OSError as error:
         # the lines went to a program that reads no more, such as head; Windows says EINVAL then
-        if isinstance(error, BrokenPipeError) or (sys.platform == "win32" and error.errno == errno.EINVAL):
+        windows = sys.platform == "win32" and error.errno == errno.EINVAL and not error.filename
+        if isinstance(error, BrokenPipeError) or windows:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             raise SystemExit(1) from None
-        raise SystemExit(f"error: {error}") from None  # a folder that may not be read, a link to nowhere
+        raise SystemExit(f"error: {last_line(error)}") from None  # a folder that may not be read, a link to nowhere
     except KeyboardInterrupt:
         print(f"\nstopped: {when_stopped}", file=sys.stderr)
+        if multiprocessing.active_children():  # torch would go on about workers that end before they have started
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
         raise SystemExit(130) from None
+
+
+def first_line(error: Exception) -> str:
+    """An error's message in one line, or its name if it has none."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def last_line(error: Exception) -> str:
+    """The message of an error that was perhaps raised in a data worker: it comes below the worker's traceback."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
 
 
 def keep_memory() -> None:
@@ -155,12 +172,12 @@ def device(text: str) -> torch.device:
         here[torch.accelerator.current_accelerator().type] = torch.accelerator.device_count()
     try:
         wanted = torch.device(text)
-        known = (wanted.index or 0) < here.get(wanted.type, 0)
+        known = str(wanted) == text and (wanted.index or 0) < here.get(wanted.type, 0)
     except RuntimeError:  # no device has such a name
         known = False
     if not known:
         raise argparse.ArgumentTypeError(f"no device {text!r} on this machine, which has {', '.join(here)}")
-    return wanted
+    return wanted if wanted.type == "cpu" else torch.device(wanted.type, wanted.index or 0)  # cuda is cuda:0
 
 
 def default_device() -> torch.device:
@@ -183,11 +200,6 @@ def default_workers() -> int:
 
 
 # ---------------------------------------------------------------- images
-
-
-def first_line(error: Exception) -> str:
-    """An error's message in one line, or its name if it has none."""
-    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def is_image(path: str | Path) -> bool:
@@ -234,12 +246,16 @@ def open_image(path: str | Path) -> Image.Image:
         raise UserError(f"cannot read the image {path}: more than {Image.MAX_IMAGE_PIXELS} pixels") from error
     except Image.UnidentifiedImageError as error:
         raise UserError(f"cannot read the image {path}: not an image file") from error
+    except MemoryError:
+        raise
     except Exception as error:  # garbage makes Pillow's decoders fail in any way
         raise UserError(f"cannot read the image {path}: {first_line(error)}") from error
-    if image.mode == "F" or (image.mode.startswith("I") and image.getextrema()[1] > 65535):
+    if image.mode.startswith("I"):
+        image = image.convert("I")
+    if image.mode == "F" or (image.mode == "I" and image.getextrema()[1] > 65535):
         raise UserError(f"cannot read the image {path}: it has 32 bits per channel; save it with 8 or 16")
-    if image.mode.startswith("I"):  # 16 bits: Pillow's own conversion would cut everything above 255 to white
-        image = image.convert("I").point(lambda value: value / 257).convert("L")
+    if image.mode == "I":  # 16 bits: Pillow's own conversion would cut everything above 255 to white
+        image = image.point(lambda value: value / 257).convert("L")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -277,8 +293,12 @@ class ImageFolder(datasets.ImageFolder):
                 f"no folder {root}: --data-path should name a folder that holds train/ and val/, each with one folder "
                 "of images per class; data_set/split_data.py makes them"
             )
+
+        def to_be_used(path: str) -> bool:  # hidden folders hold copies that editors and other programs keep
+            return is_image(path) and not any(part.startswith(".") for part in Path(path).relative_to(root).parts)
+
         try:
-            super().__init__(root, transform, loader=open_image, is_valid_file=self.is_to_be_used)
+            super().__init__(root, transform, loader=open_image, is_valid_file=to_be_used)
         except FileNotFoundError as error:  # torchvision's words: no class folders, or no images in some
             endings = ", ".join(IMG_EXTENSIONS)
             raise UserError(f"{root} should hold one folder of images ({endings}) per class: {error}") from error
@@ -296,11 +316,6 @@ class ImageFolder(datasets.ImageFolder):
         if not names:
             raise FileNotFoundError("it holds no folders")
         return names, {name: index for index, name in enumerate(names)}
-
-    @staticmethod
-    def is_to_be_used(path: str) -> bool:
-        """Whether a file is an image, and not a copy that an editor keeps in a hidden folder of the class's."""
-        return is_image(path) and not Path(path).parent.name.startswith(".")
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
         with torch.random.fork_rng(devices=[]):
@@ -468,12 +483,14 @@ def check_output_dir(save_path: Path, cla_dict: dict[int, str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-        others = [path for path in sorted(folder.glob("*_last.pth")) if path != last_path(save_path)]
-        if others and names.exists() and names.read_bytes() != encode_class_names(cla_dict):
-            raise UserError(
-                f"{folder} holds {others[0].name.replace('_last', '')}, for other classes, and both nets would share "
-                "class_indices.json: choose another folder with --output-dir"
-            )
+        if names.exists() and names.read_bytes() != encode_class_names(cla_dict):
+            for other in sorted(folder.glob("*.pth")):
+                # a - is in the names of ImageNet weights, and earlier runs' weights have class names of their own
+                if other != save_path and not re.search(r"-|_last|_previous", other.stem):
+                    raise UserError(
+                        f"{folder} holds {other.name}, for other classes, and both nets would share "
+                        "class_indices.json: choose another folder with --output-dir"
+                    )
     except OSError as error:
         raise UserError(f"cannot write to {folder}: {error}") from error
 
@@ -488,15 +505,11 @@ def results_path(save_path: Path) -> Path:
     return save_path.with_name(f"{save_path.stem}_results.png")
 
 
-def previous_path(path: Path) -> Path:
-    """Where an earlier run's file is kept: AlexNet_previous.pth for AlexNet.pth."""
-    return path.with_stem(f"{path.stem}_previous")
-
-
 def class_indices_path(weights: Path) -> Path:
     """The file of class names that belongs to a weights file, beside it: class_indices.json, or, for an earlier run's
     AlexNet_previous.pth, class_indices_AlexNet_previous.json."""
-    return weights.parent / f"class_indices{f'_{weights.stem}' if weights.stem.endswith('_previous') else ''}.json"
+    own = f"_{weights.stem}" if "_previous" in weights.stem else ""
+    return weights.parent / f"class_indices{own}.json"
 
 
 def encode_class_names(cla_dict: dict[int, str]) -> bytes:
@@ -506,23 +519,30 @@ def encode_class_names(cla_dict: dict[int, str]) -> bytes:
 
 
 def keep_previous(save_path: Path) -> None:
-    """Rename an earlier run's files to <name>_previous, so that a new run does not overwrite them.
+    """Rename an earlier run's files, so that a new run does not overwrite them: AlexNet.pth to AlexNet_previous.pth,
+    or, if that is there, to AlexNet_previous2.pth, and so on. Of the files for --resume, only the latest is kept.
 
     Wherever this is interrupted, no weights get another run's class names, and --resume does not go on with a run
     whose best weights are gone.
     """
-    names, kept_names = class_indices_path(save_path), class_indices_path(previous_path(save_path))
+    number = next(n for n in itertools.count(1) if not kept_path(save_path, n).exists())
+    kept = kept_path(save_path, number)
+    moves = {last_path(save_path): kept_path(last_path(save_path)), save_path: kept}
+    moves[results_path(save_path)] = kept_path(results_path(save_path), number)
     try:
-        if save_path.exists():
-            kept_names.unlink(missing_ok=True)  # with the weights that they belong to, which are replaced here
-        for path in (last_path(save_path), save_path, results_path(save_path)):
+        if save_path.exists() and class_indices_path(save_path).exists():
+            write_atomically(class_indices_path(kept), lambda p: shutil.copy(class_indices_path(save_path), p))
+        for path, target in moves.items():
             if path.exists():
-                path.replace(previous_path(path))
-                print(f"{path.name} of an earlier run is kept as {previous_path(path).name}")
-        if names.exists() and previous_path(save_path).exists() and not kept_names.exists():
-            write_atomically(kept_names, lambda p: shutil.copy(names, p))
+                path.replace(target)
+                print(f"{path.name} of an earlier run is kept as {target.name}")
     except OSError as error:
         raise UserError(f"cannot make room for this run's files: {error}") from error
+
+
+def kept_path(path: Path, number: int = 1) -> Path:
+    """Where a file of an earlier run is kept: AlexNet_previous.pth for AlexNet.pth."""
+    return path.with_stem(f"{path.stem}_previous{number if number > 1 else ''}")
 
 
 def save_weights(net: nn.Module, path: Path, cla_dict: dict[int, str]) -> None:
@@ -774,7 +794,7 @@ def draw_results(
     confusion = torch.bincount(true_labels * size + predicted, minlength=size * size).view(size, size)
 
     with rc_context(fonts()):
-        more = 0.16 * max(0, size - 20)  # inches that the matrix needs for the names of many classes
+        more = min(16, 0.16 * max(0, size - 20))  # inches that the matrix needs for the names of many classes
         figure = Figure(figsize=(15 + more, 4.8 + more), layout="constrained")
         figure.suptitle(save_path.stem)
         loss_axes, accuracy_axes, matrix_axes = figure.subplots(1, 3, width_ratios=[4.8, 4.8, 5.4 + more])

@@ -82,13 +82,18 @@ def own_part(store: distributed.Store, rank: int, world_size: int) -> distribute
     show that they are alive by a word of their own, which the answer to them names.
     """
     word = uuid.uuid4().hex
-    store.set(f"word of {rank}", word)
     if rank > 0:
+        store.set(f"word of {rank}", word)
         name = store.get(f"answer to {word}").decode()  # waits for it
         store.set(f"{name} heard by {word}", "yes")
         return distributed.PrefixStore(name, store)
     name, missing = word, set(range(1, world_size))
+    give_up = time.monotonic() + 600
     while missing:
+        if time.monotonic() > give_up:
+            raise utils.UserError(
+                f"{len(missing)} of {world_size} processes did not start: see the other machines' lines"
+            )
         for other in sorted(missing):
             if store.check([f"word of {other}"]):  # perhaps of a dead process: then it will not hear
                 its_word = store.get(f"word of {other}").decode()
@@ -248,8 +253,8 @@ def main() -> nn.Module:
             if is_first:
                 utils.save_weights(net, save_path, cla_dict)
         if is_first:
-            utils.draw_results(save_path, history, validate_dataset.targets, validate_dataset.classes)
             utils.save_checkpoint(save_path, net, optimizer, history, settings)
+            utils.draw_results(save_path, history, validate_dataset.targets, validate_dataset.classes)
         distributed.barrier()  # none starts the next epoch before rank 0 has written this one's files
         say(f"epoch {epoch + 1} took {time.perf_counter() - start:.1f} s")
 

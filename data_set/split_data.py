@@ -67,6 +67,8 @@ def check_disk(folder: Path, needed: int) -> None:
 def download_photos(data_path: Path) -> None:
     """Make data_path/flower_photos from the official archive, which is fetched unless it lies there already."""
     archive = data_path / ARCHIVE
+    if not hasattr(tarfile, "data_filter"):
+        raise SplitError("this Python is too old to unpack the archive safely: take 3.10.12, 3.11.4 or newer")
     if not archive.is_file():
         check_disk(data_path, 2 * ARCHIVE_BYTES)  # the archive, and as much again for what is in it
         partial = data_path / f"{ARCHIVE}.part"
@@ -90,8 +92,6 @@ def unpack(archive: Path, data_path: Path) -> None:
     """Unpack `archive`, which holds flower_photos/, into `data_path`: whole, or nothing of it."""
     unfinished = data_path / "unpack.tmp"
     shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was killed
-    if not hasattr(tarfile, "data_filter"):
-        raise SplitError(f"this Python is too old to unpack safely: take 3.10.12, 3.11.4 or newer, or unpack {archive}")
     try:
         with tarfile.open(archive) as tar:
             # the "data" filter refuses everything that would land outside the folder
@@ -115,6 +115,8 @@ def can_be_read(path: Path) -> bool:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 image.load()
+    except MemoryError:
+        raise
     except Exception:  # garbage makes Pillow's decoders fail in any way
         return False
     return True
@@ -196,7 +198,7 @@ def split(photos: Path, data_path: Path, seed: int) -> dict[str, tuple[int, int]
                 (building / part / class_name).mkdir(parents=True)
             for path in files:
                 part = "val" if path in val_files else "train"
-                shutil.copy2(path, building / part / class_name / path.name)
+                shutil.copyfile(path, building / part / class_name / path.name)
             counts[class_name] = (len(files) - val_count, val_count)
         building.rename(new)
         put_in_place(new, data_path)
@@ -253,7 +255,7 @@ def main() -> None:
     except (SplitError, OSError) as error:
         raise SystemExit(f"split_data.py: {error}") from error
     except KeyboardInterrupt:
-        print("split_data.py: stopped; train/ and val/ are as they were", file=sys.stderr)
+        print("split_data.py: stopped; train/ and val/ are whole, both as before or both new", file=sys.stderr)
         raise SystemExit(130) from None
 
 

@@ -184,8 +184,10 @@ def test_an_output_folder_with_another_nets_weights_for_other_classes(tmp_path: 
     result = run_here(lesson / "train.py", *options, "--data-path", dogs, "--model-name", "resnet18")
     assert_one_line(result, "resNet50.pth", "other classes", "--output-dir")
     assert {path: path.stat().st_mtime_ns for path in lesson.iterdir()} == before
+    (lesson / "resNet50_last.pth").unlink()  # the larger one, which predict.py does not need
+    assert run_here(lesson / "train.py", *options, "--data-path", dogs, "--model-name", "resnet18").status == 1
     (lesson / "resNet50.pth").unlink()
-    (lesson / "resNet50_last.pth").unlink()
+    (lesson / "resnet50-pre.pth").touch()  # ImageNet weights are no one's
     assert run_here(lesson / "train.py", *options, "--data-path", dogs, "--model-name", "resnet18").status == 0
     for weights, name in (("resNet18.pth", "pug"), ("resNet18_previous.pth", "siamese")):
         photo = dogs / "val" / "pug" / "pug_0.jpg"
@@ -198,6 +200,7 @@ def test_an_output_folder_with_another_nets_weights_for_other_classes(tmp_path: 
     [
         ("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes", "--batch-size"),
         ("CUDA out of memory. Tried to allocate 1 bytes", "--batch-size"),
+        ("cuDNN error: CUDNN_STATUS_ALLOC_FAILED", "--batch-size"),
         ("DataLoader worker (pid 7) is killed by signal: Killed.", "--workers"),
     ],
 )
@@ -213,13 +216,16 @@ def test_too_little_memory(
     monkeypatch.undo()
 
 
-def test_an_error_of_ours_keeps_its_traceback(tmp_path: Path, data_set: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("words", ["a mistake in the code", "Caught RuntimeError in DataLoader worker process 0."])
+def test_an_error_of_ours_keeps_its_traceback(
+    words: str, tmp_path: Path, data_set: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def step(self: torch.optim.Adam, *args: object) -> None:
-        raise RuntimeError("a mistake in the code")
+        raise RuntimeError(words)
 
     monkeypatch.setattr(torch.optim.Adam, "step", step)
     script = copy_lesson("Test2_alexnet", tmp_path) / "train.py"
-    with pytest.raises(RuntimeError, match="a mistake"):
+    with pytest.raises(RuntimeError, match=words):
         run_here(script, "--data-path", data_set, "--workers", 0)
 
 

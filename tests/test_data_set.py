@@ -101,7 +101,7 @@ def test_a_split_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
     def full_disk(source: Path, target: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(shutil, "copy2", full_disk)
+    monkeypatch.setattr(shutil, "copyfile", full_disk)
     result = split(tmp_path)
     assert result.status == 1 and "No space left" in result.err
     assert [path.name for path in tmp_path.iterdir()] == ["flower_photos"]

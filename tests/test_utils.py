@@ -1,7 +1,9 @@
 """utils.py: one file in every folder; images of every kind; weights that fit or are refused."""
 
+import argparse
 import hashlib
 import io
+import itertools
 import json
 import shutil
 import struct
@@ -34,6 +36,8 @@ def gradient(mode: str) -> Image.Image:
     values = np.tile(np.linspace(0, 255, 64).astype(np.uint8), (48, 1))
     if mode == "I;16":
         return Image.fromarray(values.astype(np.uint16) * 257)
+    if mode == "I;16B":
+        return Image.frombytes("I;16B", (64, 48), (values.astype(">u2") * 257).tobytes())
     gray = Image.fromarray(values)
     if mode == "RGBA":
         return Image.merge("RGBA", (gray, gray, gray, Image.new("L", gray.size, 255)))
@@ -44,7 +48,8 @@ def gradient(mode: str) -> Image.Image:
     ("mode", "suffix"),
     [
         ("RGB", ".jpg"), ("L", ".jpg"), ("CMYK", ".jpg"), ("L", ".png"), ("LA", ".png"), ("RGBA", ".png"),
-        ("P", ".png"), ("1", ".png"), ("I;16", ".png"), ("I;16", ".tif"), ("RGB", ".webp"), ("RGB", ".bmp"),
+        ("P", ".png"), ("1", ".png"), ("I;16", ".png"), ("I;16", ".tif"), ("I;16B", ".tif"), ("RGB", ".webp"),
+        ("RGB", ".bmp"),
     ],
 )  # fmt: skip
 def test_images_of_every_mode_come_as_the_same_rgb(mode: str, suffix: str, tmp_path: Path) -> None:
@@ -116,7 +121,8 @@ def test_garbage_in_an_image_file_is_one_error(tmp_path: Path) -> None:
 
 def test_hidden_folders_in_a_class_are_left_out(tmp_path: Path) -> None:
     data = draw_data_set(tmp_path)
-    shutil.copytree(data / "train" / "red", data / "train" / "red" / ".ipynb_checkpoints")
+    for hidden in (".ipynb_checkpoints", ".thumbnails/large"):
+        shutil.copytree(data / "val" / "red", data / "train" / "red" / hidden)
     shutil.copytree(data / "train" / "blue", data / "train" / "red" / "more")
     assert len(utils.ImageFolder(data / "train", transform=None)) == 4 + 4 + 4
 
@@ -153,6 +159,28 @@ def test_mixed_seeds_do_not_repeat() -> None:
     assert len({utils.mix(seed, epoch, i) for seed in range(10) for epoch in range(10) for i in range(50)}) > 4990
 
 
+def test_a_gpu_without_a_number_is_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
+    assert str(utils.device("cuda")) == str(utils.default_device()) == "cuda:0"
+    assert str(utils.device("cuda:1")) == "cuda:1" and str(utils.device("cpu")) == "cpu"
+    for text in ("cuda:2", "cuda:256", "cuda:-1", "mps"):
+        with pytest.raises(argparse.ArgumentTypeError, match=r"has cpu, cuda"):
+            utils.device(text)
+    chosen = []
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    assert utils.loader_options(2, utils.device("cuda"))["pin_memory"]
+    assert chosen == [torch.device("cuda", 0)]
+
+
+def test_utils_can_be_imported_in_a_thread() -> None:
+    """As a web program does that uses a lesson's folder."""
+    command = "import threading; t = threading.Thread(target=__import__, args=('utils',)); t.start(); t.join()"
+    done = subprocess.run([sys.executable, "-c", command], cwd=ROOT / LESSONS[0], capture_output=True)
+    assert done.returncode == 0 and done.stderr == b""
+
+
 def test_class_indices(tmp_path: Path) -> None:
     path = tmp_path / "class_indices.json"
     path.write_text(json.dumps({"0": "雏菊", "1": "rose"}, ensure_ascii=False), encoding="utf-8")
@@ -176,7 +204,7 @@ class Terminal(io.StringIO):
 
 
 def test_the_progress_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal, clock = Terminal(), iter(range(1, 100))
+    terminal, clock = Terminal(), itertools.count(1)
     monkeypatch.setattr(sys, "stdout", terminal)
     monkeypatch.setattr(utils.time, "monotonic", lambda: next(clock))  # each step takes a second: each is drawn
     bar = utils.ProgressBar([123.456, 9.5, 9.25, 9.125], "train epoch[1/2]")
