@@ -72,9 +72,10 @@ def main() -> None:
     options = utils.loader_options(args.workers, device)
     train_loader = DataLoader(train_data, sampler=sampler, batch_size=None, **options)
     cla_dict = dict(enumerate(("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")))
-    save_path = args.output_dir / "Lenet.pth"
-    utils.check_output_dir(save_path, cla_dict)
     print(f"using {len(train_images)} images for training, {len(test_images)} images for testing.")
+
+    save_path = args.output_dir / "Lenet.pth"
+    utils.check_output_dir(save_path, cla_dict)  # now, not after an epoch
 
     torch.manual_seed(args.seed)
     net = LeNet()

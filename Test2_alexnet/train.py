@@ -69,9 +69,10 @@ def main() -> None:
     options = utils.loader_options(args.workers, device)  # what makes loading fast
     train_loader = DataLoader(train_dataset, batch_size=args.batch_size, shuffle=True, **options)
     validate_loader = DataLoader(validate_dataset, batch_size=args.batch_size, shuffle=False, **options)
-    save_path = args.output_dir / "AlexNet.pth"
-    utils.check_output_dir(save_path, cla_dict)
     print(f"using {train_num} images for training, {val_num} images for validation.")
+
+    save_path = args.output_dir / "AlexNet.pth"
+    utils.check_output_dir(save_path, cla_dict)  # now, not after an epoch
 
     torch.manual_seed(args.seed)
     net = AlexNet(num_classes=len(cla_dict), init_weights=True)

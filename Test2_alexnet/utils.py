@@ -383,8 +383,6 @@ def seed_epoch(seed: int, epoch: int, loader: DataLoader) -> None:
 
 def loader_options(workers: int, device: torch.device) -> dict:
     """DataLoader's arguments that make it fast: workers that live on between epochs, and pinned memory for CUDA."""
-    if device.type == "cuda":
-        torch.cuda.set_device(device)  # or pinning memory would take up some of the first GPU too
     return {
         "num_workers": workers,
         "persistent_workers": workers > 0,
@@ -508,7 +506,7 @@ def results_path(save_path: Path) -> Path:
 def class_indices_path(weights: Path) -> Path:
     """The file of class names that belongs to a weights file, beside it: class_indices.json, or, for an earlier run's
     AlexNet_previous.pth, class_indices_AlexNet_previous.json."""
-    own = f"_{weights.stem}" if "_previous" in weights.stem else ""
+    own = f"_{weights.stem}" if re.search(r"_previous\d*$", weights.stem) else ""
     return weights.parent / f"class_indices{own}.json"
 
 

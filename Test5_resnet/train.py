@@ -43,7 +43,7 @@ data_transform = {
 }
 
 
-def parse_args(description: str = __doc__) -> argparse.Namespace:
+def parse_args(description: str = __doc__) -> argparse.Namespace:  # train_multi_gpu.py describes itself
     parser = argparse.ArgumentParser(description=description, formatter_class=utils.HelpFormatter)
     data_path = HERE.parent / "data_set" / "flower_data"
     parser.add_argument("--data-path", type=Path, default=data_path, help="folder that holds train/ and val/")
@@ -89,9 +89,10 @@ def main() -> None:
     options = utils.loader_options(args.workers, device)  # what makes loading fast
     train_loader = DataLoader(train_dataset, batch_size=args.batch_size, shuffle=True, **options)
     validate_loader = DataLoader(validate_dataset, batch_size=args.batch_size, shuffle=False, **options)
-    save_path = args.output_dir / f"{args.model_name.replace('resn', 'resN')}.pth"
-    utils.check_output_dir(save_path, cla_dict)
     print(f"using {train_num} images for training, {val_num} images for validation.")
+
+    save_path = args.output_dir / f"{args.model_name.replace('resn', 'resN')}.pth"
+    utils.check_output_dir(save_path, cla_dict)  # now, not after an epoch
 
     torch.manual_seed(args.seed)
     net = create_net(args, num_classes=len(cla_dict))

@@ -213,7 +213,6 @@ def test_too_little_memory(
     monkeypatch.setattr(torch.optim.Adam, "step", step)
     script = copy_lesson("Test2_alexnet", tmp_path) / "train.py"
     assert_one_line(run_here(script, "--data-path", data_set, "--workers", 0), expected)
-    monkeypatch.undo()
 
 
 @pytest.mark.parametrize("words", ["a mistake in the code", "Caught RuntimeError in DataLoader worker process 0."])

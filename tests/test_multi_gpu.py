@@ -192,6 +192,8 @@ def test_a_killed_process_comes_back_and_the_run_finishes(agents: int, lesson: L
     for name in ("resNet18_previous.pth", "resNet18_last_previous.pth"):
         assert (lesson.folder / name).read_bytes() == b"of an earlier run"
     lesson.check_nets()
+    before = Counter(item for rank in (0, 1) for item in lesson.seen(rank))
+    assert before == {**{("train", 0, i): 1 for i in range(9)}, **{("val", 0, i): 1 for i in range(3)}}
     after = Counter(item for rank in (0, 1) for item in lesson.seen(rank, restarts="1"))
     assert after == {
         **{("train", 1, i): 1 for i in range(9)},
