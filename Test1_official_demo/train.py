@@ -1,156 +1,121 @@
 """Train LeNet on CIFAR-10: 50,000 pictures of 32x32 pixels in ten classes, fetched if they are not there.
 
-python train.py --optimizer momentum
-
-It writes Lenet.pth (the weights of the best epoch), class_indices.json, Lenet_results.png (how it went) and
-Lenet_last.pth (what --resume goes on from).
+It writes Lenet.pth (the weights of the best epoch), class_indices.json (the names of the classes), Lenet_last.pth (all
+that --resume needs), Lenet_results.png (loss and accuracy) and Lenet_mistakes.png (what went wrong).
 """
 
-import argparse
+import json
+import math
 import time
-from pathlib import Path
-
-import utils  # first, because torch loads faster after it
 
 import torch
 from torch import nn, optim
-from torch.utils.data import BatchSampler, DataLoader, RandomSampler, TensorDataset
+from torch.utils.data import DataLoader, Subset, TensorDataset
+from torchvision import transforms
 
+from cifar10 import open_cifar10
+from helpers import HERE, keep_previous, load_checkpoint, run, save, save_checkpoint, train_parser
 from model import LeNet
+from plots import draw_mistakes, draw_results
 
-HERE = Path(__file__).resolve().parent
-
-
-def transform(images: torch.Tensor) -> torch.Tensor:
-    """What ToTensor and Normalize do, for a whole batch [N, 3, 32, 32] at once: bytes 0..255 to 0..1, then to -1..1."""
-    mean, std = 0.5, 0.5
-    return (images / 255 - mean) / std
-
-
-# name: (what makes the optimizer, its default learning rate)
-OPTIMIZERS = {
-    "sgd": (optim.SGD, 0.05),
-    "momentum": (lambda params, lr: optim.SGD(params, lr=lr, momentum=0.9), 0.005),
-    "adagrad": (optim.Adagrad, 0.01),
-    "rmsprop": (optim.RMSprop, 0.001),
-    "adam": (lambda params, lr: optim.Adam(params, lr=lr, fused=True), 0.001),  # fused: all weights in one pass
-}
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=utils.HelpFormatter)
-    parser.add_argument("--data-path", type=Path, default=HERE / "data", help="root that is handed to CIFAR10")
-    parser.add_argument("--output-dir", type=Path, default=HERE, help="folder to write to")
-    parser.add_argument("--epochs", type=utils.positive_int, default=5, help="times to go through the training set")
-    parser.add_argument("--batch-size", type=utils.positive_int, default=36, help="images per step")
-    parser.add_argument("--optimizer", choices=OPTIMIZERS, default="adam", help="how the weights are improved")
-    rates = ", ".join(f"{lr} for {name}" for name, (_, lr) in OPTIMIZERS.items())
-    parser.add_argument("--lr", type=utils.learning_rate, help=f"learning rate (default: {rates})")
-    parser.add_argument("--workers", type=utils.whole_number, default=0, help="processes that load images")
-    parser.add_argument("--seed", type=utils.whole_number, default=0, help="the same seed gives the same numbers again")
-    parser.add_argument("--device", type=utils.device, default=utils.default_device(), help="cpu, cuda:0, mps, ...")
-    parser.add_argument("--resume", action="store_true", help="go on from the last finished epoch")
-    args = parser.parse_args()
-    args.lr = args.lr or OPTIMIZERS[args.optimizer][1]
-    return args
+transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))])
+classes = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
 def main() -> None:
-    args = parse_args()
+    parser = train_parser(__doc__, epochs=5, batch_size=36, lr=0.001)
+    parser.set_defaults(data_path=HERE / "data", workers=0)  # the pictures lie in memory: no process need load them
+    args = parser.parse_args()
     device = args.device
     print(f"using {device} device.")
 
-    train_set = utils.open_cifar10(args.data_path, train=True)
-    test_set = utils.open_cifar10(args.data_path, train=False)
-    # all pictures lie in memory as one array of bytes: [50000, 32, 32, 3] -> [50000, 3, 32, 32]
-    train_images = torch.from_numpy(train_set.data).permute(0, 3, 1, 2)
-    test_images = transform(torch.from_numpy(test_set.data).permute(0, 3, 1, 2)).to(device)
-    test_labels = torch.tensor(test_set.targets)
-    train_data = TensorDataset(train_images, torch.tensor(train_set.targets))
-    # batch_size=None: the sampler gives 36 indices, and the data set all 36 pictures at once
-    sampler = BatchSampler(RandomSampler(train_data), batch_size=args.batch_size, drop_last=False)
-    options = utils.loader_options(args.workers, device)
-    train_loader = DataLoader(train_data, sampler=sampler, batch_size=None, **options)
-    cla_dict = dict(enumerate(("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")))
-    print(f"using {len(train_images)} images for training, {len(test_images)} images for testing.")
+    train_set = open_cifar10(args.data_path, train=True, transform=transform, download=True)
+    test_set = open_cifar10(args.data_path, train=False, transform=transform, download=True)
+    print(f"using {len(train_set)} images for training, {len(test_set)} images for testing.")
+    # without augmentation a picture is the same in every epoch, so each is transformed once
+    train_images, test_images = (torch.stack([image for image, _ in data]) for data in (train_set, test_set))
+    train_set = TensorDataset(train_images, torch.tensor(train_set.targets))  # [50000, 3, 32, 32] and [50000]
+    test_set = TensorDataset(test_images, torch.tensor(test_set.targets))
 
-    save_path = args.output_dir / "Lenet.pth"
-    utils.check_output_dir(save_path, cla_dict)  # now, not after an epoch
+    cla_dict = dict(enumerate(classes))  # {0: "plane", 1: "car", ...}
+    save_path, last_path = args.output_dir / "Lenet.pth", args.output_dir / "Lenet_last.pth"
+    keep_previous(save_path, cla_dict, args.resume)
+    save(json.dumps(cla_dict, indent=4), args.output_dir / "class_indices.json")
+
+    train_loader = DataLoader(train_set, batch_size=args.batch_size, shuffle=True, num_workers=args.workers)
+    test_loader = DataLoader(test_set, batch_size=200, shuffle=False, num_workers=args.workers)
+    test_part = DataLoader(Subset(test_set, range(min(5000, len(test_set)))), batch_size=200, shuffle=False)
 
     torch.manual_seed(args.seed)
     net = LeNet()
-    # channels_last keeps the channels of a pixel together in memory, as the fast convolutions want them
-    net.to(device, memory_format=torch.channels_last)
+    # channels_last, a pixel's channels side by side: convolutions are faster so on CPUs, and on GPUs in bfloat16
+    layout = torch.channels_last if device.type == "cpu" or args.amp else torch.contiguous_format
+    net.to(device, memory_format=layout)
     loss_function = nn.CrossEntropyLoss()
-    make_optimizer, _ = OPTIMIZERS[args.optimizer]
-    optimizer = make_optimizer(net.parameters(), lr=args.lr)
+    optimizer = optim.Adam(net.parameters(), lr=args.lr, fused=True)  # fused: all weights in one pass over memory
 
-    settings = {  # what a run that is resumed must have in common with the one before
-        "model": "LeNet",
-        "data": f"{len(train_images)} + {len(test_images)} images",
-        "optimizer": args.optimizer,
-        "batch_size": args.batch_size,
-        "lr": args.lr,
-        "seed": args.seed,
-    }
-    history = utils.new_history()
+    history = []  # one dict per epoch; each of its columns is drawn
     if args.resume:
-        history = utils.load_checkpoint(save_path, net, optimizer, settings, args.epochs)
-    best_acc = max(history["val_accuracy"], default=-1.0)  # so that even an accuracy of 0 is saved at first
-    first_epoch = len(history["val_accuracy"])
+        history = load_checkpoint(last_path, net=net, optimizer=optimizer)
+    best_acc = max((row["test_accuracy"] for row in history), default=-1.0)  # any first epoch is better than -1
 
-    def predict_test(images: torch.Tensor) -> torch.Tensor:
-        """The classes that the net gives to test images [N, 3, 32, 32]: 200 at a time, which fit into a CPU's cache."""
+    def test(loader: DataLoader) -> tuple[float, float]:
+        """Mean loss and accuracy on the pictures of a loader."""
+        acc, test_loss = 0, 0.0
         net.eval()
-        with torch.inference_mode():
-            predict_y = torch.cat([net(part).argmax(dim=1) for part in images.split(200)])
+        with torch.no_grad():  # without gradients, the results of the layers need not be kept
+            for test_images, test_labels in loader:
+                outputs = net(test_images.to(device))
+                test_loss += loss_function(outputs, test_labels.to(device)).item()
+                predict_y = torch.max(outputs, dim=1)[1]
+                acc += torch.eq(predict_y, test_labels.to(device)).sum().item()
         net.train()
-        return predict_y.cpu()
+        return test_loss / len(loader), acc / len(loader.dataset)
 
-    for epoch in range(first_epoch, args.epochs):
-        start = time.perf_counter()
-        utils.seed_epoch(args.seed, epoch, train_loader)  # an epoch's random numbers do not depend on what ran before
+    for epoch in range(len(history), args.epochs):
+        start = time.time()
+        torch.manual_seed(1000 * args.seed + epoch + 1)  # an epoch's random numbers depend on these two alone
+
+        # train
         net.train()
-        epoch_loss = torch.zeros((), device=device)
-        running_loss = torch.zeros((), device=device)
-        for step, (images, labels) in enumerate(train_loader, start=1):
-            images = images.to(device, memory_format=torch.channels_last, non_blocking=train_loader.pin_memory)
-            labels = labels.to(device, non_blocking=train_loader.pin_memory)
-            optimizer.zero_grad()
-            outputs = net(transform(images))
-            loss = loss_function(outputs, labels)
-            loss.backward()
-            optimizer.step()
-
-            running_loss += loss.detach()
-            epoch_loss += loss.detach()
+        running_loss, epoch_loss = 0.0, 0.0
+        for step, (inputs, labels) in enumerate(train_loader, start=1):
+            optimizer.zero_grad()  # forget the gradients of the step before
+            with torch.autocast(device.type, torch.bfloat16, enabled=args.amp):
+                outputs = net(inputs.to(device))  # forward: [N, 10]
+                loss = loss_function(outputs, labels.to(device))
+            loss.backward()  # the gradient of the loss for every weight
+            optimizer.step()  # move every weight a little against its gradient
+            running_loss += loss.item()
+            epoch_loss += loss.item()
             if step % 500 == 0:
-                predict_y = predict_test(test_images[:5000])
-                accuracy = torch.eq(predict_y, test_labels[:5000]).sum().item() / len(predict_y)
-                train_loss = running_loss.item() / 500
-                print(f"[{epoch + 1}, {step:5d}] train_loss: {train_loss:.3f}  test_accuracy: {accuracy:.3f}")
-                running_loss.zero_()
+                test_accuracy = test(test_part)[1]
+                print(
+                    f"[{epoch + 1}, {step:5d}] train_loss: {running_loss / 500:.3f}  test_accuracy: {test_accuracy:.3f}"
+                )
+                running_loss = 0.0
 
-        predict_y = predict_test(test_images)
-        accuracy = torch.eq(predict_y, test_labels).sum().item() / len(test_labels)
-        train_loss = epoch_loss.item() / len(train_loader)
-        print(f"[epoch {epoch + 1}] train_loss: {train_loss:.3f}  test_accuracy: {accuracy:.3f}, all test images")
-        utils.check_loss(train_loss)
+        # test
+        test_loss, test_accuracy = test(test_loader)
+        train_loss = epoch_loss / len(train_loader)
+        print(f"[epoch {epoch + 1}] train_loss: {train_loss:.3f}  test_accuracy: {test_accuracy:.3f}, all test images")
+        if not math.isfinite(train_loss):
+            raise SystemExit(f"error: the loss is {train_loss}: training has diverged. Try a smaller --lr")
 
-        history["train_loss"].append(train_loss)
-        history["val_accuracy"].append(accuracy)
-        if epoch == 0:
-            utils.keep_previous(save_path)  # an earlier run's files make room for this run's first
-        if accuracy > best_acc:
-            best_acc = accuracy
-            history["best_predictions"] = predict_y.tolist()
-            utils.save_weights(net, save_path, cla_dict)
-        utils.save_checkpoint(save_path, net, optimizer, history, settings)
-        print(f"epoch {epoch + 1} took {time.perf_counter() - start:.1f} s")
+        history.append({"train_loss": train_loss, "test_loss": test_loss, "test_accuracy": test_accuracy})
+        if test_accuracy > best_acc:
+            best_acc = test_accuracy
+            history[-1]["best"] = True  # for the picture
+            save(net.state_dict(), save_path)
+        save_checkpoint(last_path, history, net=net, optimizer=optimizer)
+        draw_results(save_path, history)
+        print(f"epoch {epoch + 1} took {time.time() - start:.1f} s")
 
-    utils.draw_results(save_path, history, test_labels, list(cla_dict.values()), part="test")
     print("Finished Training")
+    print(f"best test_accuracy: {best_acc:.3f}, with the weights in {save_path}")
+    net.load_state_dict(torch.load(save_path, map_location=device, weights_only=True))
+    draw_mistakes(save_path, net, test_loader, cla_dict)
 
 
 if __name__ == "__main__":
-    utils.run(main, when_stopped="--resume goes on from the last finished epoch, if there is one")
+    run(main)

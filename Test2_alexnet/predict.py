@@ -1,75 +1,63 @@
-"""Name what is on a photo, with the weights that train.py has saved.
+"""Predict the classes of images: python predict.py photo.jpg another.jpg folder_of_photos
 
-python predict.py photo.jpg another.jpg folder_of_photos
-python predict.py                   # a photo of the validation set, chosen at random
+Without a name, it takes an image of the validation set, chosen at random.
 """
 
-import argparse
 import random
-from pathlib import Path
-
-import utils  # first, because torch loads faster after it
 
 import torch
 from torchvision import transforms
 
+from helpers import UserError, find_images, load_weights, open_image, predict_parser, read_classes, read_weights, run
 from model import AlexNet
+from plots import draw_predictions
 
-HERE = Path(__file__).resolve().parent
-
-
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=utils.HelpFormatter)
-    data_path = HERE.parent / "data_set" / "flower_data"
-    parser.add_argument("images", type=Path, nargs="*", metavar="IMAGE", help="image files, or folders of them")
-    parser.add_argument("--data-path", type=Path, default=data_path, help="where an image comes from if none is named")
-    parser.add_argument("--weights", type=Path, help="weights file (default: AlexNet.pth in --output-dir)")
-    parser.add_argument("--output-dir", type=Path, default=HERE, help="folder that train.py wrote to")
-    parser.add_argument("--device", type=utils.device, default=utils.default_device(), help="cpu, cuda:0, mps, ...")
-    parser.add_argument("--save", type=utils.figure, metavar="FIGURE", help="file for the figure, not to be shown")
-    return parser.parse_args()
+data_transform = transforms.Compose(
+    [transforms.Resize((224, 224)), transforms.ToTensor(), transforms.Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))]
+)
 
 
 def main() -> None:
-    args = parse_args()
-    data_transform = transforms.Compose(
-        [
-            transforms.Resize((224, 224)),
-            transforms.ToTensor(),
-            transforms.Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-        ]
-    )
+    args = predict_parser(__doc__).parse_args()
 
-    weights = args.weights or args.output_dir / "AlexNet.pth"
-    class_indict = utils.read_class_indices(weights)
-    net = AlexNet(num_classes=len(class_indict))  # no initial weights: they come from the file
-    utils.load_weights(net, weights)
+    weights_path = args.weights or args.output_dir / "AlexNet.pth"
+    weights = read_weights(weights_path)
+    class_indict = read_classes(weights_path)  # {"0": "daisy", "1": "dandelion", ...}
+    net = AlexNet(num_classes=len(class_indict))
+    load_weights(net, weights, weights_path)
     net.to(args.device).eval()
 
-    if args.images:
-        image_paths, true_class = utils.find_images(args.images), ""
-    else:
-        validate_dataset = utils.ImageFolder(args.data_path / "val", data_transform)
-        image_path, label = random.choice(validate_dataset.samples)
-        image_paths, true_class = [Path(image_path)], f"  (true class: {validate_dataset.classes[label]})"
+    image_paths, true_class = find_images(*args.images), ""
+    if not args.images:
+        val_path = args.data_path / "val"
+        true_classes = {path: path.relative_to(val_path).parts[0] for path in find_images(val_path)}
+        if {*true_classes.values()} != {*class_indict.values()}:
+            raise UserError(f"{val_path} is of other classes than {weights_path}: name an image")
+        image_paths = random.sample(list(true_classes), 1)
+        true_class = f"  true class: {true_classes[image_paths[0]]}"
 
-    predictions = []
+    predictions, unreadable = [], []
     for image_path in image_paths:
-        img = utils.open_image(image_path)
+        try:
+            img = open_image(image_path)
+        except UserError as error:
+            unreadable.append(str(error))
+            continue
         batch = torch.unsqueeze(data_transform(img), dim=0)  # [1, 3, 224, 224]
-        with torch.inference_mode():
-            output = net(batch.to(args.device)).cpu()  # [1, num_classes]
-            predict = torch.softmax(output[0], dim=0)  # [num_classes]
-        predict_cla = class_indict[str(int(torch.argmax(predict)))]
-
-        print(f"image: {image_path}{true_class}")
+        with torch.no_grad():
+            output = torch.squeeze(net(batch.to(args.device)), dim=0).cpu()  # [num_classes]
+            predict = torch.softmax(output, dim=0)
+        predict_cla = class_indict[str(torch.argmax(predict).item())]
+        print(f"image: {image_path.name}  class: {predict_cla}  prob: {predict.max():.3f}{true_class}")
         for i, name in enumerate(class_indict.values()):
-            print(f"class: {name:<12} prob: {predict[i]:.3f}")
-        predictions.append((image_path, f"{image_path.name}\n{predict_cla}{true_class}", predict))
+            print(f"class: {name:12} prob: {predict[i]:.3f}")
+        predictions = [*predictions, (img, image_path.name + true_class, predict)][:8]
 
-    figure_path = args.output_dir / "AlexNet_prediction.png"
-    utils.draw_predictions(predictions, list(class_indict.values()), args.save, figure_path)
+    figure_path = args.save or args.output_dir / "AlexNet_prediction.png"
+    draw_predictions(figure_path, predictions, list(class_indict.values()), show=not args.save)
+    if unreadable:
+        raise UserError("; ".join(unreadable))
 
 
 if __name__ == "__main__":
-    utils.run(main)
+    run(main)

@@ -3,6 +3,8 @@
 Simonyan, Zisserman: Very Deep Convolutional Networks for Large-Scale Image Recognition, arXiv 1409.1556.
 """
 
+import re
+
 import torch
 from torch import nn
 
@@ -21,12 +23,8 @@ class VGG(nn.Module):
     Args:
         features: the convolutions, made by make_features: [N, 3, 224, 224] -> [N, 512, 7, 7]
         num_classes: how many classes there are
-        init_weights: draw the first weights as `init` says; if not, as PyTorch does
+        init_weights: draw the first weights as the lesson does (Xavier); if not, as PyTorch does
         width: of the two hidden linear layers; the paper's is 4096
-        init: "xavier", the lesson's, or "he", which keeps the signal's size through the ReLUs
-
-    Raises:
-        ValueError: `init` is neither.
     """
 
     def __init__(
@@ -35,7 +33,6 @@ class VGG(nn.Module):
         num_classes: int = 1000,
         init_weights: bool = False,
         width: int = 2048,
-        init: str = "xavier",
     ):
         super().__init__()
         self.features = features
@@ -48,10 +45,8 @@ class VGG(nn.Module):
             nn.ReLU(inplace=True),
             nn.Linear(width, num_classes),
         )
-        if init not in ("xavier", "he"):
-            raise ValueError(f"no initialization is named {init!r}: the names are xavier, he")
         if init_weights:
-            self._initialize_weights(init)
+            self._initialize_weights()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Images [N, 3, 224, 224] to logits [N, num_classes]."""
@@ -60,13 +55,10 @@ class VGG(nn.Module):
         x = self.classifier(x)  # [N, num_classes]
         return x
 
-    def _initialize_weights(self, init: str) -> None:
+    def _initialize_weights(self) -> None:
         for m in self.modules():
             if isinstance(m, nn.Conv2d | nn.Linear):
-                if init == "he":
-                    nn.init.kaiming_normal_(m.weight, mode="fan_in", nonlinearity="relu")
-                else:
-                    nn.init.xavier_uniform_(m.weight)
+                nn.init.xavier_uniform_(m.weight)
                 nn.init.zeros_(m.bias)
 
 
@@ -93,3 +85,17 @@ def vgg(model_name: str = "vgg16", **kwargs: object) -> VGG:
     if model_name not in cfgs:
         raise ValueError(f"no VGG is named {model_name!r}: the names are {', '.join(cfgs)}")
     return VGG(make_features(cfgs[model_name]), **kwargs)
+
+
+def lesson_weights(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """A VGG's state_dict with the classifier's layers numbered as here, where Dropout comes first.
+
+    torchvision, and the course's repository in its present form, have Linear, ReLU, Dropout instead.
+    """
+    numbers = {"0": "1", "3": "4"} if "classifier.0.weight" in weights else {}
+    return {re.sub(r"(?<=^classifier\.)\d", lambda m: numbers.get(m[0], m[0]), n): v for n, v in weights.items()}
+
+
+def classifier_width(weights: dict[str, torch.Tensor]) -> int:
+    """The width of the hidden linear layers of a VGG's state_dict: the lesson's 2048, or another."""
+    return len(weights["classifier.1.bias"]) if "classifier.1.bias" in weights else 2048

@@ -1,25 +1,21 @@
-"""Train GoogLeNet on the flower photos, or on your own: PATH/train/<class>/*.jpg and PATH/val/<class>/*.jpg.
+"""Train GoogLeNet on the flower photos, or on your own: --data-path PATH, PATH/train/<class>/*.jpg and PATH/val/...
 
-python train.py --data-path PATH
-
-It writes googleNet.pth (the weights of the best epoch), class_indices.json, googleNet_results.png (how it went) and
-googleNet_last.pth (what --resume goes on from).
+It writes googleNet.pth (the weights of the best epoch), class_indices.json (the classes), googleNet_last.pth (all that
+--resume needs), googleNet_results.png (loss and accuracy) and googleNet_mistakes.png (what went wrong).
 """
 
-import argparse
+import json
+import math
 import time
-from pathlib import Path
-
-import utils  # first, because torch loads faster after it
 
 import torch
 from torch import nn, optim
 from torch.utils.data import DataLoader
 from torchvision import transforms
 
+from helpers import ImageFolder, ProgressBar, keep_previous, load_checkpoint, run, save, save_checkpoint, train_parser
 from model import GoogLeNet
-
-HERE = Path(__file__).resolve().parent
+from plots import draw_mistakes, draw_results
 
 data_transform = {
     "train": transforms.Compose(
@@ -40,112 +36,94 @@ data_transform = {
 }
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=utils.HelpFormatter)
-    data_path = HERE.parent / "data_set" / "flower_data"
-    parser.add_argument("--data-path", type=Path, default=data_path, help="folder that holds train/ and val/")
-    parser.add_argument("--output-dir", type=Path, default=HERE, help="folder to write to")
-    parser.add_argument("--epochs", type=utils.positive_int, default=30, help="times to go through the training set")
-    parser.add_argument("--batch-size", type=utils.positive_int, default=32, help="images per step")
-    parser.add_argument("--lr", type=utils.learning_rate, default=0.0003, help="learning rate of Adam")
-    workers = utils.default_workers()
-    parser.add_argument("--workers", type=utils.whole_number, default=workers, help="processes that load images")
-    parser.add_argument("--seed", type=utils.whole_number, default=0, help="the same seed gives the same numbers again")
-    parser.add_argument("--device", type=utils.device, default=utils.default_device(), help="cpu, cuda:0, mps, ...")
-    parser.add_argument("--resume", action="store_true", help="go on from the last finished epoch")
-    return parser.parse_args()
-
-
 def main() -> None:
-    args = parse_args()
+    parser = train_parser(__doc__, epochs=30, batch_size=32, lr=0.0003)
+    args = parser.parse_args()
     device = args.device
     print(f"using {device} device.")
 
-    train_dataset = utils.ImageFolder(args.data_path / "train", data_transform["train"], seed=args.seed)
-    validate_dataset = utils.ImageFolder(args.data_path / "val", data_transform["val"], classes=train_dataset.classes)
+    train_dataset = ImageFolder(args.data_path / "train", transform=data_transform["train"])
+    validate_dataset = ImageFolder(args.data_path / "val", transform=data_transform["val"])
     train_num, val_num = len(train_dataset), len(validate_dataset)
-    cla_dict = dict(enumerate(train_dataset.classes))  # {0: "daisy", 1: "dandelion", ...}
 
-    options = utils.loader_options(args.workers, device)  # what makes loading fast
-    train_loader = DataLoader(train_dataset, batch_size=args.batch_size, shuffle=True, **options)
-    validate_loader = DataLoader(validate_dataset, batch_size=args.batch_size, shuffle=False, **options)
+    flower_list = train_dataset.class_to_idx  # {"daisy": 0, "dandelion": 1, ...}
+    cla_dict = {val: key for key, val in flower_list.items()}  # {0: "daisy", 1: "dandelion", ...}
+    save_path, last_path = args.output_dir / "googleNet.pth", args.output_dir / "googleNet_last.pth"
+    keep_previous(save_path, cla_dict, args.resume)
+    save(json.dumps(cla_dict, indent=4), args.output_dir / "class_indices.json")
+
+    pin = device.type == "cuda"  # from pinned memory, the next images go to a GPU while it computes
+    train_loader = DataLoader(
+        train_dataset, batch_size=args.batch_size, shuffle=True, num_workers=args.workers, pin_memory=pin
+    )
+    validate_loader = DataLoader(validate_dataset, batch_size=args.batch_size, shuffle=False, num_workers=args.workers)
     print(f"using {train_num} images for training, {val_num} images for validation.")
-
-    save_path = args.output_dir / "googleNet.pth"
-    utils.check_output_dir(save_path, cla_dict)  # now, not after an epoch
 
     torch.manual_seed(args.seed)
     net = GoogLeNet(num_classes=len(cla_dict), aux_logits=True, init_weights=True)
-    # channels_last keeps the channels of a pixel together in memory, as the fast convolutions want them
-    net.to(device, memory_format=torch.channels_last)
+    # channels_last, a pixel's channels side by side: convolutions are faster so on CPUs, and on GPUs in bfloat16
+    layout = torch.channels_last if device.type == "cpu" or args.amp else torch.contiguous_format
+    net.to(device, memory_format=layout)
     loss_function = nn.CrossEntropyLoss()
-    optimizer = optim.Adam(net.parameters(), lr=args.lr, fused=True)  # fused: all weights in one pass
+    optimizer = optim.Adam(net.parameters(), lr=args.lr, fused=True)  # fused: all weights in one pass over memory
 
-    settings = {  # what a run that is resumed must have in common with the one before
-        "model": "GoogLeNet",
-        "data": utils.fingerprint(train_dataset, validate_dataset),
-        "batch_size": args.batch_size,
-        "lr": args.lr,
-        "seed": args.seed,
-    }
-    history = utils.new_history()
+    history = []  # one dict per epoch; each of its columns is drawn
     if args.resume:
-        history = utils.load_checkpoint(save_path, net, optimizer, settings, args.epochs)
-    best_acc = max(history["val_accuracy"], default=-1.0)  # so that even an accuracy of 0 is saved at first
-    first_epoch = len(history["val_accuracy"])
+        history = load_checkpoint(last_path, net=net, optimizer=optimizer)
+    best_acc = max((row["val_accuracy"] for row in history), default=-1.0)  # any first epoch is better than -1
 
-    for epoch in range(first_epoch, args.epochs):
-        start = time.perf_counter()
-        utils.seed_epoch(args.seed, epoch, train_loader)  # an epoch's random numbers do not depend on what ran before
+    for epoch in range(len(history), args.epochs):
+        start = time.time()
+        torch.manual_seed(1000 * args.seed + epoch + 1)  # an epoch's random numbers depend on these two alone
 
         # train
-        net.train()
-        running_loss = torch.zeros((), device=device)
-        train_bar = utils.ProgressBar(train_loader, f"train epoch[{epoch + 1}/{args.epochs}]")
+        net.train()  # dropout and the auxiliary heads are on
+        running_loss = 0.0
+        train_bar = ProgressBar(train_loader, f"train epoch[{epoch + 1}/{args.epochs}]")
         for images, labels in train_bar:
-            # non_blocking: from pinned memory, the next images are on their way while a GPU computes
-            images = images.to(device, memory_format=torch.channels_last, non_blocking=train_loader.pin_memory)
-            labels = labels.to(device, non_blocking=train_loader.pin_memory)
-            optimizer.zero_grad()
-            logits, aux_logits2, aux_logits1 = net(images)
-            loss0 = loss_function(logits, labels)
-            loss1 = loss_function(aux_logits1, labels)
-            loss2 = loss_function(aux_logits2, labels)
-            loss = loss0 + loss1 * 0.3 + loss2 * 0.3
-            loss.backward()
-            optimizer.step()
-
-            train_bar.loss = loss.detach()
-            running_loss += loss.detach()  # .item() here would make a GPU wait in every step
+            optimizer.zero_grad()  # forget the gradients of the step before
+            with torch.autocast(device.type, torch.bfloat16, enabled=args.amp):
+                labels = labels.to(device, non_blocking=pin)
+                logits, aux_logits2, aux_logits1 = net(images.to(device, non_blocking=pin))  # forward
+                loss0 = loss_function(logits, labels)
+                loss1 = loss_function(aux_logits1, labels)
+                loss2 = loss_function(aux_logits2, labels)
+                loss = loss0 + loss1 * 0.3 + loss2 * 0.3  # the auxiliary heads count less
+            loss.backward()  # the gradient of the loss for every weight
+            optimizer.step()  # move every weight a little against its gradient
+            train_bar.loss = loss.item()
+            running_loss += loss.item()
 
         # validate
-        net.eval()
-        predictions = []
-        with torch.inference_mode():
-            for images, _ in validate_loader:
-                images = images.to(device, memory_format=torch.channels_last)
-                predictions.append(net(images).argmax(dim=1))
-        predict_y = torch.cat(predictions).cpu()
-        val_accurate = torch.eq(predict_y, torch.tensor(validate_dataset.targets)).sum().item() / val_num
+        net.eval()  # dropout and the auxiliary heads are off
+        acc, running_val_loss = 0, 0.0
+        with torch.no_grad():  # without gradients, the results of the layers need not be kept
+            for val_images, val_labels in validate_loader:
+                outputs = net(val_images.to(device))
+                running_val_loss += loss_function(outputs, val_labels.to(device)).item()
+                predict_y = torch.max(outputs, dim=1)[1]
+                acc += torch.eq(predict_y, val_labels.to(device)).sum().item()
 
-        train_loss = running_loss.item() / len(train_loader)
+        train_loss, val_loss = running_loss / len(train_loader), running_val_loss / len(validate_loader)
+        val_accurate = acc / val_num
         print(f"[epoch {epoch + 1}] train_loss: {train_loss:.3f}  val_accuracy: {val_accurate:.3f}")
-        utils.check_loss(train_loss)
+        if not math.isfinite(train_loss):
+            raise SystemExit(f"error: the loss is {train_loss}: training has diverged. Try a smaller --lr")
 
-        history["train_loss"].append(train_loss)
-        history["val_accuracy"].append(val_accurate)
-        if epoch == 0:
-            utils.keep_previous(save_path)  # an earlier run's files make room for this run's first
+        history.append({"train_loss": train_loss, "val_loss": val_loss, "val_accuracy": val_accurate})
         if val_accurate > best_acc:
             best_acc = val_accurate
-            history["best_predictions"] = predict_y.tolist()
-            utils.save_weights(net, save_path, cla_dict)
-        utils.save_checkpoint(save_path, net, optimizer, history, settings)
-        utils.draw_results(save_path, history, validate_dataset.targets, validate_dataset.classes)
-        print(f"epoch {epoch + 1} took {time.perf_counter() - start:.1f} s")
+            history[-1]["best"] = True  # for the picture
+            save(net.state_dict(), save_path)
+        save_checkpoint(last_path, history, net=net, optimizer=optimizer)
+        draw_results(save_path, history)
+        print(f"epoch {epoch + 1} took {time.time() - start:.1f} s, {train_bar.waited:.1f} s of it waiting for images")
 
     print("Finished Training")
+    print(f"best val_accuracy: {best_acc:.3f}, with the weights in {save_path}")
+    net.load_state_dict(torch.load(save_path, map_location=device, weights_only=True))
+    draw_mistakes(save_path, net, validate_loader, cla_dict)
 
 
 if __name__ == "__main__":
-    utils.run(main, when_stopped="--resume goes on from the last finished epoch, if there is one")
+    run(main)

@@ -1,27 +1,22 @@
-"""Train a ResNet on the flower photos, or on your own: PATH/train/<class>/*.jpg and PATH/val/<class>/*.jpg.
+"""Train a ResNet on the flower photos, or on your own: --data-path PATH, with PATH/train/<class>/*.jpg and PATH/val/...
 
-It starts from weights that were trained on ImageNet: transfer learning.
-
-python train.py --data-path PATH
-
-It writes resNet34.pth (the weights of the best epoch), class_indices.json, resNet34_results.png (how it went) and
-resNet34_last.pth (what --resume goes on from).
+It writes resNet34.pth (the weights of the best epoch), class_indices.json (the names of the classes), resNet34_last.pth
+(all that --resume needs), resNet34_results.png (loss and accuracy) and resNet34_mistakes.png (what went wrong).
 """
 
-import argparse
+import json
+import math
 import time
-from pathlib import Path
-
-import utils  # first, because torch loads faster after it
 
 import torch
 from torch import nn, optim
 from torch.utils.data import DataLoader
 from torchvision import transforms
 
-from model import ResNet, models
-
-HERE = Path(__file__).resolve().parent
+from helpers import ImageFolder, ProgressBar, keep_previous, load_checkpoint, run, save, save_checkpoint, train_parser
+from model import models
+from plots import draw_mistakes, draw_results
+from pretrained import load_pretrained
 
 data_transform = {
     "train": transforms.Compose(
@@ -43,129 +38,103 @@ data_transform = {
 }
 
 
-def parse_args(description: str = __doc__) -> argparse.Namespace:  # train_multi_gpu.py describes itself
-    parser = argparse.ArgumentParser(description=description, formatter_class=utils.HelpFormatter)
-    data_path = HERE.parent / "data_set" / "flower_data"
-    parser.add_argument("--data-path", type=Path, default=data_path, help="folder that holds train/ and val/")
-    parser.add_argument("--output-dir", type=Path, default=HERE, help="folder to write to")
-    parser.add_argument("--epochs", type=utils.positive_int, default=3, help="times to go through the training set")
-    parser.add_argument("--batch-size", type=utils.positive_int, default=16, help="images per step")
-    parser.add_argument("--lr", type=utils.learning_rate, default=0.0001, help="learning rate of Adam")
-    workers = utils.default_workers()
-    parser.add_argument("--workers", type=utils.whole_number, default=workers, help="processes that load images")
-    parser.add_argument("--seed", type=utils.whole_number, default=0, help="the same seed gives the same numbers again")
-    parser.add_argument("--device", type=utils.device, default=utils.default_device(), help="cpu, cuda:0, mps, ...")
-    parser.add_argument("--model-name", choices=models, default="resnet34", help="which of the ResNets")
-    parser.add_argument("--weights", help="file of ImageNet weights, or none (default: resnet34-pre.pth, else fetched)")
-    parser.add_argument("--freeze-layers", action="store_true", help="train fc alone, the last layer")
-    parser.add_argument("--resume", action="store_true", help="go on from the last finished epoch")
-    args = parser.parse_args()
-    if args.freeze_layers and args.weights == "none":
-        parser.error("--freeze-layers needs ImageNet weights: it does not go with --weights none")
-    return args
-
-
-def create_net(args: argparse.Namespace, num_classes: int) -> ResNet:
-    """The net to train: ImageNet's 1000-class net with its weights, and in it a new last layer for our classes."""
-    net = models[args.model_name]()
-    if args.weights != "none" and not args.resume:
-        utils.load_imagenet_weights(net, args.model_name, args.weights, HERE / f"{args.model_name}-pre.pth")
-    if args.freeze_layers:
-        net.requires_grad_(False)  # no gradient is computed for these layers, and no backward pass
-    net.fc = nn.Linear(net.fc.in_features, num_classes)
-    return net
-
-
 def main() -> None:
-    args = parse_args()
+    parser = train_parser(__doc__, epochs=3, batch_size=16, lr=0.0001)
+    parser.add_argument("--model-name", choices=models, default="resnet34", help="which ResNet (default: %(default)s)")
+    parser.add_argument("--weights", help="weights file to start from, or none (default: ImageNet's)")
+    parser.add_argument("--freeze-layers", action="store_true", help="train the last layer, fc, alone")
+    args = parser.parse_args()
     device = args.device
     print(f"using {device} device.")
 
-    train_dataset = utils.ImageFolder(args.data_path / "train", data_transform["train"], seed=args.seed)
-    validate_dataset = utils.ImageFolder(args.data_path / "val", data_transform["val"], classes=train_dataset.classes)
+    train_dataset = ImageFolder(args.data_path / "train", transform=data_transform["train"])
+    validate_dataset = ImageFolder(args.data_path / "val", transform=data_transform["val"])
     train_num, val_num = len(train_dataset), len(validate_dataset)
-    cla_dict = dict(enumerate(train_dataset.classes))  # {0: "daisy", 1: "dandelion", ...}
 
-    options = utils.loader_options(args.workers, device)  # what makes loading fast
-    train_loader = DataLoader(train_dataset, batch_size=args.batch_size, shuffle=True, **options)
-    validate_loader = DataLoader(validate_dataset, batch_size=args.batch_size, shuffle=False, **options)
+    flower_list = train_dataset.class_to_idx  # {"daisy": 0, "dandelion": 1, ...}
+    cla_dict = {val: key for key, val in flower_list.items()}  # {0: "daisy", 1: "dandelion", ...}
+    save_name = args.model_name.replace("resn", "resN")
+    save_path, last_path = args.output_dir / f"{save_name}.pth", args.output_dir / f"{save_name}_last.pth"
+    keep_previous(save_path, cla_dict, args.resume)
+    save(json.dumps(cla_dict, indent=4), args.output_dir / "class_indices.json")
+
+    pin = device.type == "cuda"  # from pinned memory, the next images go to a GPU while it computes
+    train_loader = DataLoader(
+        train_dataset, batch_size=args.batch_size, shuffle=True, num_workers=args.workers, pin_memory=pin
+    )
+    validate_loader = DataLoader(validate_dataset, batch_size=args.batch_size, shuffle=False, num_workers=args.workers)
     print(f"using {train_num} images for training, {val_num} images for validation.")
 
-    save_path = args.output_dir / f"{args.model_name.replace('resn', 'resN')}.pth"
-    utils.check_output_dir(save_path, cla_dict)  # now, not after an epoch
-
     torch.manual_seed(args.seed)
-    net = create_net(args, num_classes=len(cla_dict))
-    # channels_last keeps the channels of a pixel together in memory, as the fast convolutions want them
-    net.to(device, memory_format=torch.channels_last)
+    net = models[args.model_name]()  # for the 1000 classes of ImageNet
+    if args.weights != "none" and not args.resume:
+        model_weight_path = load_pretrained(net, args.model_name, args.weights)  # resnet34-pre.pth, fetched if absent
+        print(f"weights loaded from {model_weight_path}")
+    if args.freeze_layers:
+        for param in net.parameters():
+            param.requires_grad = False
+    in_channel = net.fc.in_features
+    net.fc = nn.Linear(in_channel, len(cla_dict))
+    # channels_last, a pixel's channels side by side: convolutions are faster so on CPUs, and on GPUs in bfloat16
+    layout = torch.channels_last if device.type == "cpu" or args.amp else torch.contiguous_format
+    net.to(device, memory_format=layout)
     loss_function = nn.CrossEntropyLoss()
     params = [p for p in net.parameters() if p.requires_grad]
-    optimizer = optim.Adam(params, lr=args.lr, fused=True)  # fused: all weights in one pass
+    optimizer = optim.Adam(params, lr=args.lr, fused=True)  # fused: all weights in one pass over memory
 
-    settings = {  # what a run that is resumed must have in common with the one before
-        "model": args.model_name,
-        "weights": "none" if args.weights == "none" else "ImageNet's",
-        "freeze_layers": args.freeze_layers,
-        "data": utils.fingerprint(train_dataset, validate_dataset),
-        "batch_size": args.batch_size,
-        "lr": args.lr,
-        "seed": args.seed,
-    }
-    history = utils.new_history()
+    history = []  # one dict per epoch; each of its columns is drawn
     if args.resume:
-        history = utils.load_checkpoint(save_path, net, optimizer, settings, args.epochs)
-    best_acc = max(history["val_accuracy"], default=-1.0)  # so that even an accuracy of 0 is saved at first
-    first_epoch = len(history["val_accuracy"])
+        history = load_checkpoint(last_path, net=net, optimizer=optimizer)
+    best_acc = max((row["val_accuracy"] for row in history), default=-1.0)  # any first epoch is better than -1
 
-    for epoch in range(first_epoch, args.epochs):
-        start = time.perf_counter()
-        utils.seed_epoch(args.seed, epoch, train_loader)  # an epoch's random numbers do not depend on what ran before
+    for epoch in range(len(history), args.epochs):
+        start = time.time()
+        torch.manual_seed(1000 * args.seed + epoch + 1)  # an epoch's random numbers depend on these two alone
 
         # train
-        net.train(not args.freeze_layers)  # frozen batch norm keeps its ImageNet statistics
-        running_loss = torch.zeros((), device=device)
-        train_bar = utils.ProgressBar(train_loader, f"train epoch[{epoch + 1}/{args.epochs}]")
+        net.train(not args.freeze_layers)  # batch norm takes each batch's mean; frozen, it keeps ImageNet's
+        running_loss = 0.0
+        train_bar = ProgressBar(train_loader, f"train epoch[{epoch + 1}/{args.epochs}]")
         for images, labels in train_bar:
-            # non_blocking: from pinned memory, the next images are on their way while a GPU computes
-            images = images.to(device, memory_format=torch.channels_last, non_blocking=train_loader.pin_memory)
-            labels = labels.to(device, non_blocking=train_loader.pin_memory)
-            optimizer.zero_grad()
-            logits = net(images)
-            loss = loss_function(logits, labels)
-            loss.backward()
-            optimizer.step()
-
-            train_bar.loss = loss.detach()
-            running_loss += loss.detach()  # .item() here would make a GPU wait in every step
+            optimizer.zero_grad()  # forget the gradients of the step before
+            with torch.autocast(device.type, torch.bfloat16, enabled=args.amp):
+                logits = net(images.to(device, non_blocking=pin))  # forward: [N, num_classes]
+                loss = loss_function(logits, labels.to(device, non_blocking=pin))
+            loss.backward()  # the gradient of the loss for every weight
+            optimizer.step()  # move every weight a little against its gradient
+            train_bar.loss = loss.item()
+            running_loss += loss.item()
 
         # validate
-        net.eval()
-        predictions = []
-        with torch.inference_mode():
-            for images, _ in validate_loader:
-                images = images.to(device, memory_format=torch.channels_last)
-                predictions.append(net(images).argmax(dim=1))
-        predict_y = torch.cat(predictions).cpu()
-        val_accurate = torch.eq(predict_y, torch.tensor(validate_dataset.targets)).sum().item() / val_num
+        net.eval()  # batch norm takes the mean of all batches
+        acc, running_val_loss = 0, 0.0
+        with torch.no_grad():  # without gradients, the results of the layers need not be kept
+            for val_images, val_labels in validate_loader:
+                outputs = net(val_images.to(device))
+                running_val_loss += loss_function(outputs, val_labels.to(device)).item()
+                predict_y = torch.max(outputs, dim=1)[1]
+                acc += torch.eq(predict_y, val_labels.to(device)).sum().item()
 
-        train_loss = running_loss.item() / len(train_loader)
+        train_loss, val_loss = running_loss / len(train_loader), running_val_loss / len(validate_loader)
+        val_accurate = acc / val_num
         print(f"[epoch {epoch + 1}] train_loss: {train_loss:.3f}  val_accuracy: {val_accurate:.3f}")
-        utils.check_loss(train_loss)
+        if not math.isfinite(train_loss):
+            raise SystemExit(f"error: the loss is {train_loss}: training has diverged. Try a smaller --lr")
 
-        history["train_loss"].append(train_loss)
-        history["val_accuracy"].append(val_accurate)
-        if epoch == 0:
-            utils.keep_previous(save_path)  # an earlier run's files make room for this run's first
+        history.append({"train_loss": train_loss, "val_loss": val_loss, "val_accuracy": val_accurate})
         if val_accurate > best_acc:
             best_acc = val_accurate
-            history["best_predictions"] = predict_y.tolist()
-            utils.save_weights(net, save_path, cla_dict)
-        utils.save_checkpoint(save_path, net, optimizer, history, settings)
-        utils.draw_results(save_path, history, validate_dataset.targets, validate_dataset.classes)
-        print(f"epoch {epoch + 1} took {time.perf_counter() - start:.1f} s")
+            history[-1]["best"] = True  # for the picture
+            save(net.state_dict(), save_path)
+        save_checkpoint(last_path, history, net=net, optimizer=optimizer)
+        draw_results(save_path, history)
+        print(f"epoch {epoch + 1} took {time.time() - start:.1f} s, {train_bar.waited:.1f} s of it waiting for images")
 
     print("Finished Training")
+    print(f"best val_accuracy: {best_acc:.3f}, with the weights in {save_path}")
+    net.load_state_dict(torch.load(save_path, map_location=device, weights_only=True))
+    draw_mistakes(save_path, net, validate_loader, cla_dict)
 
 
 if __name__ == "__main__":
-    utils.run(main, when_stopped="--resume goes on from the last finished epoch, if there is one")
+    run(main)

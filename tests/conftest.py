@@ -1,7 +1,6 @@
 """What the tests share: loading a lesson's modules, running its scripts as a user does, drawing small data sets."""
 
 import contextlib
-import gc
 import importlib.util
 import io
 import os
@@ -11,7 +10,6 @@ import runpy
 import shutil
 import subprocess
 import sys
-import unittest.mock
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -24,21 +22,34 @@ from PIL import Image
 from torchvision.datasets import CIFAR10
 from torchvision.datasets.utils import calculate_md5
 
-# one result on every machine: CUDA is hidden from all processes, and other accelerators by on_the_cpu and --device
-os.environ["CUDA_VISIBLE_DEVICES"] = ""
-
 ROOT = Path(__file__).resolve().parent.parent
 LESSONS = sorted(path.name for path in ROOT.glob("Test[0-9]_*"))
 COLORS = {"blue": (40, 60, 200), "green": (40, 180, 60), "red": (200, 50, 40)}
 
-
 # folder: (weights file, options of train.py and predict.py alike, options of train.py alone): what runs quickly
 FLOWER_LESSONS: dict[str, tuple[str, list[str], list[str]]] = {
     "Test2_alexnet": ("AlexNet.pth", [], []),
-    "Test3_vggnet": ("vgg11Net.pth", ["--model-name", "vgg11", "--width", "16"], []),
+    "Test3_vggnet": ("vgg11Net.pth", ["--model-name", "vgg11"], []),
     "Test4_googlenet": ("googleNet.pth", [], []),
     "Test5_resnet": ("resNet18.pth", ["--model-name", "resnet18"], ["--weights", "none"]),
 }
+
+# A net that computes and is saved in no time, for the tests of what surrounds it
+TINY_MODEL = """
+import torch
+from torch import nn
+
+class AlexNet(nn.Module):
+    def __init__(self, num_classes=1000, init_weights=False):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 7, stride=4)
+        self.bn = nn.BatchNorm2d(8)
+        self.dropout = nn.Dropout(0.2)
+        self.fc = nn.Linear(8, num_classes)
+
+    def forward(self, x):
+        return self.fc(self.dropout(torch.relu(self.bn(self.conv(x))).mean(dim=(2, 3))))
+"""
 
 
 class Result(NamedTuple):
@@ -54,19 +65,25 @@ def load(folder: str, name: str) -> ModuleType:
         spec = importlib.util.spec_from_file_location(unique, ROOT / folder / f"{name}.py")
         module = importlib.util.module_from_spec(spec)
         sys.modules[unique] = module
-        spec.loader.exec_module(module)
+        with imports_from(ROOT / folder):
+            spec.loader.exec_module(module)
     return sys.modules[unique]
 
 
-def load_script(script: Path) -> dict[str, object]:
-    """The names in a script that imports its folder's utils.py and model.py; main() is not called."""
-    with (
-        unittest.mock.patch.dict(sys.modules),
-        unittest.mock.patch.object(sys, "path", [str(script.parent), *sys.path]),
-    ):
-        for path in script.parent.glob("*.py"):
-            sys.modules.pop(path.stem, None)
-        return runpy.run_path(str(script))
+@contextlib.contextmanager
+def imports_from(folder: Path):
+    """Import a folder's modules, and forget them at the end: the others' are called the same."""
+    path = sys.path[:]
+    names = {file.stem for file in folder.glob("*.py")}
+    before = {name: sys.modules.pop(name) for name in names if name in sys.modules}
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path[:] = path
+        for name in names:
+            sys.modules.pop(name, None)
+        sys.modules.update(before)
 
 
 def copy_lesson(folder: str, place: Path) -> Path:
@@ -78,43 +95,56 @@ def copy_lesson(folder: str, place: Path) -> Path:
     return copy
 
 
+def tiny_lesson(place: Path) -> Path:
+    """A copy of Test2 whose net is TINY_MODEL."""
+    copy = copy_lesson("Test2_alexnet", place)
+    (copy / "model.py").write_text(TINY_MODEL, encoding="utf-8")
+    return copy
+
+
+def quick_lesson(folder: str, place: Path) -> Path:
+    """The folder itself; of Test3 a copy whose classifier is narrow, since its checkpoints would take a gigabyte."""
+    if folder != "Test3_vggnet":
+        return ROOT / folder
+    copy = place / folder if (place / folder).exists() else copy_lesson(folder, place)
+    model = (copy / "model.py").read_text(encoding="utf-8")
+    (copy / "model.py").write_text(model.replace("width: int = 2048", "width: int = 16"), encoding="utf-8")
+    return copy
+
+
 def run_here(script: Path, *options: object) -> Result:
     """Run a script as __main__ in this process, which saves the seconds that importing torch takes."""
-    before = sys.argv, sys.path[:], dict(sys.modules)
-    for path in script.parent.glob("*.py"):
-        sys.modules.pop(path.stem, None)
+    argv, out, err, status = sys.argv, io.StringIO(), io.StringIO(), 0
     sys.argv = [str(script), *map(str, options)]
-    sys.path.insert(0, str(script.parent))
-    out, err, status = io.StringIO(), io.StringIO(), 0
     try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            try:
-                runpy.run_path(str(script), run_name="__main__")
-            except SystemExit as end:
-                status = end.code if isinstance(end.code, int) else int(end.code is not None)
-                if isinstance(end.code, str):
-                    print(end.code, file=sys.stderr)
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), imports_from(script.parent):
+            runpy.run_path(str(script), run_name="__main__")
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if isinstance(end.code, str):
+            print(end.code, file=err)
     finally:
-        gc.unfreeze()  # run() exempts all from collection, for the process to end soon; this one goes on
-        sys.argv, sys.path[:] = before[:2]
-        for path in script.parent.glob("*.py"):
-            sys.modules.pop(path.stem, None)
-        sys.modules.update({name: module for name, module in before[2].items() if name not in sys.modules})
+        sys.argv = argv
     return Result(status, out.getvalue(), err.getvalue())
-
-
-def environment(**extra: str) -> dict[str, str]:
-    """A user's environment, with no screen: figures are written, not shown."""
-    return {**os.environ, "MPLBACKEND": "agg", "PYTHONIOENCODING": "utf-8", **extra}
 
 
 def run_alone(script: Path, *options: object, cwd: Path | None = None, **extra: str) -> Result:
     """Run a script in a process of its own, as `python script` does; `extra` are environment variables."""
     command: Sequence[str] = [sys.executable, str(script), *map(str, options)]
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8", **extra}
     done = subprocess.run(
-        command, cwd=cwd, capture_output=True, text=True, encoding="utf-8", env=environment(**extra), timeout=300
+        command, cwd=cwd, capture_output=True, text=True, encoding="utf-8", env=environment, timeout=300
     )
     return Result(done.returncode, done.stdout, done.stderr)
+
+
+def fails(result: Result, *names: object) -> None:
+    """Assert exit status 1 and one line that holds each of `names`, and no traceback."""
+    assert result.status == 1, result
+    assert len(result.err.strip().splitlines()) == 1, result.err
+    assert result.err.startswith("error: "), result.err
+    for name in names:
+        assert str(name) in result.err, result.err
 
 
 def draw_image(color: tuple[int, int, int], seed: int) -> Image.Image:
@@ -126,14 +156,14 @@ def draw_image(color: tuple[int, int, int], seed: int) -> Image.Image:
 
 
 def draw_data_set(root: Path, classes: Sequence[str] = ("blue", "red"), train: int = 4, val: int = 2) -> Path:
-    """root/train/<class>/*.jpg and root/val/<class>/*.jpg: classes that differ in colour."""
+    """root/train/<class>/*.png and root/val/<class>/*.png: classes that differ in colour."""
     for part, count in (("train", train), ("val", val)):
         for number, name in enumerate(classes):
             folder = root / part / name
             folder.mkdir(parents=True)
             for i in range(count):
                 color = COLORS.get(name, list(COLORS.values())[number % len(COLORS)])
-                draw_image(color, seed=1000 * number + 2 * i + (part == "val")).save(folder / f"{name}_{i}.jpg")
+                draw_image(color, seed=1000 * number + 2 * i + (part == "val")).save(folder / f"{name}_{i}.png")
     return root
 
 
@@ -181,10 +211,10 @@ def cifar10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
-
-
-@pytest.fixture(autouse=True)
-def no_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+def one_result_on_every_machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No screen, and no accelerator but in the tests that are marked so."""
     monkeypatch.setenv("MPLBACKEND", "agg")
+    monkeypatch.setenv("COLUMNS", "300")  # argparse then breaks no path
+    if "accelerator" not in request.keywords:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+        monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
