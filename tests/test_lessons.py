@@ -174,7 +174,7 @@ def test_predict_gives_the_nets_probabilities(folder: str, trained: Callable, tm
         expected = probabilities(folder, place / weights, image)
         found = [float(line.split()[-1]) for line in lines[i + 1 : i + 1 + len(expected)]]
         assert found == pytest.approx(expected, abs=6e-4)
-        best = max(range(len(expected)), key=found.__getitem__)
+        best = max(range(len(expected)), key=expected.__getitem__)
         name = re.search(r"class: (\S+) +prob: ([\d.]+)", lines[i])
         assert name[1] == lines[i + 1 + best].split()[1] and float(name[2]) == max(found)
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")

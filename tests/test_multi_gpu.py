@@ -1,8 +1,7 @@
 """train_multi_gpu.py under torchrun: two processes on the CPU, with gloo, of one agent or of two."""
 
-import json
+import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -11,43 +10,41 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import Result, copy_lesson, draw_data_set, environment, load, load_script, run_alone, run_here
+from conftest import Result, copy_lesson, draw_data_set, fails, imports_from, run_alone
+from torchvision.models import resnet18
 
 # Runs the script's main(), notes every image that a process loads, and saves each process's net at the end.
-# The process with KILL_RANK kills itself in its second epoch, the first time it is started; the others are slow then.
+# The process with KILL_RANK kills itself in its second epoch, the first time that it is started.
 PROBE = """
-import os, signal, time, torch, utils, train_multi_gpu
-rank, folder = os.environ["RANK"], os.environ["PROBE"]
-starts = f"{folder}/starts{rank}"
-with open(starts, "a") as file:
+import os, signal, time, torch, helpers, train_multi_gpu
+from torch.utils.data import DistributedSampler
+from torch.nn.parallel import DistributedDataParallel
+rank, folder, epochs = os.environ["RANK"], os.environ["PROBE"], []
+with open(f"{folder}/starts{rank}", "a") as file:
     file.write("x")
-restarts = os.path.getsize(starts) - 1  # torchrun's own count leaves out what happens on other machines
-get = utils.ImageFolder.__getitem__
+first = os.path.getsize(f"{folder}/starts{rank}") == 1
+get, set_epoch, init = helpers.ImageFolder.__getitem__, DistributedSampler.set_epoch, DistributedDataParallel.__init__
 
 def noted(self, index):
-    part, epoch = os.path.basename(self.root), int(self.epoch)
-    if "KILL_RANK" in os.environ and restarts == 0 and epoch == 1:
-        if os.environ["KILL_RANK"] == rank:
-            os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
-        time.sleep(20)  # torchrun ends this process meanwhile
-    image = get(self, index)
+    if first and len(epochs) == 2 and os.environ.get("KILL_RANK") == rank:
+        while not (helpers.HERE / "resNet18_last.pth").exists():
+            time.sleep(0.1)  # the other process saves the first epoch
+        os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
     with open(f"{folder}/seen{rank}.txt", "a") as file:
-        print(restarts, part, epoch, index, image[0].sum().item(), file=file)
-    return image
+        print(self.root.name, epochs[-1], index, file=file)
+    return get(self, index)
 
 def main():
-    utils.ImageFolder.__getitem__ = noted
-    net = train_multi_gpu.main()
-    torch.save(net.state_dict(), f"{folder}/rank{rank}.pth")
+    nets = []
+    helpers.ImageFolder.__getitem__ = noted
+    DistributedSampler.set_epoch = lambda self, epoch: (epochs.append(epoch), set_epoch(self, epoch))
+    DistributedDataParallel.__init__ = lambda self, net: (nets.append(net), init(self, net))[1]
+    train_multi_gpu.draw_mistakes = lambda *args: None
+    train_multi_gpu.main()
+    torch.save(nets[0].state_dict(), f"{folder}/rank{rank}.pth")
 
-utils.run(main)
+helpers.run(main)
 """
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Lesson:
@@ -58,58 +55,39 @@ class Lesson:
         self.notes = place / "notes"
         self.notes.mkdir()
         (self.folder / "probe.py").write_text(PROBE, encoding="utf-8")
-        self.data = draw_data_set(place / "data", classes=("blue", "green", "red"), train=3, val=1)
-        # 9 + 3 images: shares of 5 and 4, so that batches of 2 leave the second process nothing in the last step
+        self.data = draw_data_set(place / "data", classes=("blue", "green", "red"), train=3, val=1)  # 9 + 3 images
 
-    def command(self, agent: list[str], *options: object, script: str = "probe.py") -> list[str]:
-        fixed = ["--data-path", self.data, "--model-name", "resnet18", "--weights", "none", "--batch-size", 2]
-        end = [self.folder / script, *fixed, "--workers", 0, "--epochs", 2, *options]
-        logs = ["--log-dir", str(self.notes)]  # torchrun would leave them in the temporary folder
-        return [sys.executable, "-m", "torch.distributed.run", *logs, *agent, *map(str, end)]
+    def start(self, agent: list[str], *options: object, **extra: str) -> subprocess.Popen:
+        fixed = ["--data-path", self.data, "--model-name", "resnet18", "--batch-size", 2, "--workers", 0]
+        end = [self.folder / "probe.py", *fixed, "--weights", "none", "--device", "cpu", *options]
+        command = [sys.executable, "-m", "torch.distributed.run", "--log-dir", str(self.notes), *agent, *map(str, end)]
+        environment = {**os.environ, "PROBE": str(self.notes), "OMP_NUM_THREADS": "1", **extra}
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True, encoding="utf-8")
 
-    def environment(self, **extra: str) -> dict[str, str]:
-        return environment(PROBE=str(self.notes), OMP_NUM_THREADS="1", **extra)
+    def run(self, *options: object, **extra: str) -> Result:
+        process = self.start(["--standalone", "--nproc_per_node=2"], *options, **extra)
+        out, err = process.communicate(timeout=240)
+        return Result(process.returncode, out, err)
 
-    def run(self, agent: list[str], *options: object, script: str = "probe.py", **extra: str) -> Result:
-        command = self.command(agent, *options, script=script)
-        done = subprocess.run(command, env=self.environment(**extra), capture_output=True, text=True, timeout=240)
-        return Result(done.returncode, done.stdout, done.stderr)
-
-    def check(self, epochs: int) -> None:
-        """Equal nets; each training image once an epoch, each validation image once; the accuracy is the true one."""
-        seen = [self.seen(rank) for rank in (0, 1)]
-        assert {epoch for _, epoch, _ in seen[0] + seen[1]} == set(range(epochs)) | {0}
-        counts = Counter(seen[0] + seen[1])
-        assert counts == {
-            **{("train", epoch, i): 1 for epoch in range(epochs) for i in range(9)},
-            **{("val", 0, i): epochs for i in range(3)},
-        }
-        assert [len(part) for part in seen] == [epochs * (5 + 2), epochs * (4 + 1)]
-        self.check_nets()
-
-    def check_nets(self) -> None:
-        """Equal nets at the end, which are those in the file; their accuracy is what one process measures."""
-        nets = [torch.load(self.notes / f"rank{rank}.pth", weights_only=True) for rank in (0, 1)]
-        assert all(torch.equal(nets[0][name], nets[1][name]) for name in nets[0])
+    def check(self) -> None:
+        """Equal nets at the end, which are those in the file; the saved accuracy is what one process measures."""
+        other = torch.load(self.notes / "rank1.pth", weights_only=True)  # that of rank 0 has loaded the best weights
         state = torch.load(self.folder / "resNet18_last.pth", weights_only=True)
-        assert all(torch.equal(state["net"][name], nets[0][name]) for name in nets[0])
-        assert self.accuracy(state["net"]) == state["history"]["val_accuracy"][-1]
+        assert all(torch.equal(value, other[name]) for name, value in state["net"].items())
+        assert self.accuracy(state["net"]) == pytest.approx(state["history"][-1]["val_accuracy"])
         best = torch.load(self.folder / "resNet18.pth", weights_only=True)
-        assert self.accuracy(best) == max(state["history"]["val_accuracy"])
-
-    def seen(self, rank: int, restarts: str = "0") -> list[tuple[str, int, int]]:
-        lines = [line.split() for line in (self.notes / f"seen{rank}.txt").read_text(encoding="utf-8").splitlines()]
-        return [(part, int(epoch), int(index)) for run, part, epoch, index, _ in lines if run == restarts]
+        assert self.accuracy(best) == pytest.approx(max(row["val_accuracy"] for row in state["history"]))
 
     def accuracy(self, state: dict) -> float:
-        """What one process measures with these weights over the validation set, one image at a time."""
-        utils, train = load("Test5_resnet", "utils"), load_script(self.folder / "train.py")
-        net = load("Test5_resnet", "model").resnet18(num_classes=3).eval()
+        with imports_from(self.folder):
+            from helpers import ImageFolder
+            from train import data_transform
+        net = resnet18(num_classes=3).eval()
         net.load_state_dict(state)
-        images = utils.ImageFolder(self.data / "val", train["data_transform"]["val"])
-        with torch.inference_mode():
-            right = sum(int(net(image[None]).argmax()) == label for image, label in images)
-        return right / len(images)
+        images = ImageFolder(self.data / "val", data_transform["val"])
+        with torch.no_grad():
+            return sum(int(net(image[None]).argmax()) == label for image, label in images) / len(images)
 
 
 @pytest.fixture
@@ -117,109 +95,65 @@ def lesson(tmp_path: Path) -> Lesson:
     return Lesson(tmp_path)
 
 
-def test_two_processes_share_the_work(lesson: Lesson) -> None:
-    one_agent = ["--standalone", "--nproc_per_node=2"]
-    result = lesson.run(one_agent, "--epochs", 1)
+def test_two_processes_share_the_work_and_resume(lesson: Lesson) -> None:
+    result = lesson.run("--epochs", 1)
     assert result.status == 0, result.err
-    lines = result.out.splitlines()
-    assert lines[0] == "using 2 processes, on cpu."
-    assert lines[1] == "using 9 images for training, 3 images for validation."
-    assert len(re.findall(r"^\[epoch \d\] train_loss: \S+  val_accuracy: \S+$", result.out, re.MULTILINE)) == 1
-    assert lines[-1] == "Finished Training"
-    lesson.check(epochs=1)
-    assert json.loads((lesson.folder / "class_indices.json").read_text(encoding="utf-8"))["1"] == "green"
-    assert (lesson.folder / "resNet18_results.png").is_file()
-
-    # an epoch more, resumed: the same as one run of both
-    straight = Lesson(lesson.folder.parent / "straight")
-    assert straight.run(one_agent, "--epochs", 2).status == 0
-    straight.check(epochs=2)
-    resumed = lesson.run(one_agent, "--epochs", 2, "--resume")
-    assert resumed.status == 0, resumed.err
-    a, b = (torch.load(x.folder / "resNet18_last.pth", weights_only=True) for x in (lesson, straight))
-    assert a["history"] == b["history"]
-    assert all(torch.equal(a["net"][name], b["net"][name]) for name in a["net"])
-
-    refused = lesson.run(one_agent, "--epochs", 3, "--resume", "--lr", 0.5, script="train_multi_gpu.py")
-    assert refused.status == 1 and "error: " in refused.err and "resume with the same" in refused.err
+    result = lesson.run("--epochs", 3, "--resume")
+    assert result.status == 0, result.err
+    assert re.findall(r"^\[epoch (\d)\]", result.out, re.MULTILINE) == ["2", "3"]  # one process prints
+    assert "Finished Training" in result.out
+    lesson.check()
+    seen = [(lesson.notes / f"seen{rank}.txt").read_text(encoding="utf-8").splitlines() for rank in (0, 1)]
+    counts, orders = Counter(seen[0] + seen[1]), []
+    for epoch in range(3):
+        assert [counts[f"val {epoch} {i}"] for i in range(3)] == [1, 1, 1]  # each image by one process
+        assert sorted(counts[f"train {epoch} {i}"] for i in range(9)) == [1] * 8 + [2]  # equal shares: one is repeated
+        assert all(sum(line.startswith(f"train {epoch}") for line in part) == 5 for part in seen)
+        orders.append([line.split()[2] for line in seen[0] if line.startswith(f"train {epoch}")])
+    assert orders[0] != orders[1] != orders[2]
 
 
-def test_a_step_follows_the_mean_over_all_its_images(tmp_path: Path) -> None:
-    """With frozen layers nothing depends on how images are grouped: two processes end where one of them ends."""
-    lesson = Lesson(tmp_path)
+def test_the_gradient_is_the_mean_over_both_processes(lesson: Lesson, tmp_path: Path) -> None:
+    """A frozen net without augmentation: both processes' step is that of one process with all images."""
+    script = lesson.folder / "train_multi_gpu.py"
+    text = script.read_text(encoding="utf-8").replace('data_transform["train"]', 'data_transform["val"]')
+    script.write_text(text.replace("optim.Adam", "optim.SGD").replace(", fused=True", ""), encoding="utf-8")
+    lesson.data = draw_data_set(tmp_path / "even", classes=("blue", "red"), train=2, val=1)
+    result = lesson.run("--epochs", 1, "--freeze-layers", "--lr", 1)
+    assert result.status == 0, result.err
+    with imports_from(lesson.folder):
+        from helpers import ImageFolder
+        from model import models
+        from train import data_transform
     torch.manual_seed(0)
-    torch.save(load("Test5_resnet", "model").resnet18().state_dict(), lesson.folder / "resnet18-pre.pth")
-    options = ["--weights", lesson.folder / "resnet18-pre.pth", "--freeze-layers", "--lr", 0.01]
-    result = lesson.run(["--standalone", "--nproc_per_node=2"], *options)
-    assert result.status == 0, result.err
-    both = torch.load(lesson.folder / "resNet18_last.pth", weights_only=True)
-    fixed = ["--data-path", lesson.data, "--model-name", "resnet18", "--batch-size", 4, "--epochs", 2, "--workers", 0]
-    assert run_here(lesson.folder / "train.py", *fixed, *options).status == 0
-    one = torch.load(lesson.folder / "resNet18_last.pth", weights_only=True)
-    torch.testing.assert_close(both["history"]["train_loss"], one["history"]["train_loss"], rtol=1e-4, atol=1e-5)
-    for name in ("fc.weight", "fc.bias"):
-        torch.testing.assert_close(both["net"][name], one["net"][name], rtol=1e-3, atol=1e-5)
+    net = models["resnet18"]()
+    net.fc = torch.nn.Linear(512, 2)
+    images = ImageFolder(lesson.data / "train", data_transform["val"])
+    batch = torch.stack([image for image, _ in images])
+    torch.nn.functional.cross_entropy(net.eval()(batch), torch.tensor(images.targets)).backward()
+    found = torch.load(lesson.folder / "resNet18.pth", weights_only=True)["fc.weight"]
+    assert torch.allclose(found, net.fc.weight.detach() - net.fc.weight.grad, atol=1e-5)
 
 
-def run_two_agents(lesson: Lesson, **extra: str) -> str:
-    """What two torchruns with a process each print, as on two machines."""
-    agent = ["--nnodes=2", "--nproc_per_node=1", "--rdzv_backend=c10d", "--rdzv_id=test", "--max-restarts=1"]
-    agent += [f"--rdzv_endpoint=127.0.0.1:{free_port()}", "--local_addr=127.0.0.1"]
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    processes = [subprocess.Popen(lesson.command(agent), env=lesson.environment(**extra), **streams) for _ in range(2)]
-    try:
-        outputs = [process.communicate(timeout=120)[0] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    assert [process.returncode for process in processes] == [0, 0], outputs
-    return "".join(outputs)
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("agents", [1, 2])
 def test_a_killed_process_comes_back_and_the_run_finishes(agents: int, lesson: Lesson) -> None:
-    # an earlier run's files must not be taken for this run's
-    for name in ("resNet18.pth", "resNet18_last.pth"):
-        (lesson.folder / name).write_bytes(b"of an earlier run")
+    extra = {"KILL_RANK": "1", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
     if agents == 1:
-        result = lesson.run(["--standalone", "--nproc_per_node=2", "--max-restarts=1"], KILL_RANK="1")
-        assert result.status == 0, result.err
-        output = result.out
+        commands = [["--standalone", "--nproc_per_node=2"]]
     else:
-        output = run_two_agents(lesson, KILL_RANK="1")
-    assert output.count("Finished Training") == 1
-    assert re.findall(r"^\[epoch (\d)\]", output, re.MULTILINE) == ["1", "2"]
-    for name in ("resNet18_previous.pth", "resNet18_last_previous.pth"):
-        assert (lesson.folder / name).read_bytes() == b"of an earlier run"
-    lesson.check_nets()
-    before = Counter(item for rank in (0, 1) for item in lesson.seen(rank))
-    assert before == {**{("train", 0, i): 1 for i in range(9)}, **{("val", 0, i): 1 for i in range(3)}}
-    after = Counter(item for rank in (0, 1) for item in lesson.seen(rank, restarts="1"))
-    assert after == {
-        **{("train", 1, i): 1 for i in range(9)},
-        **{("val", 0, i): 1 for i in range(3)},
-    }
-
-
-def test_files_that_differ_between_the_processes_are_noticed(lesson: Lesson) -> None:
-    """As on two machines, of which one has a photo less: each process is given the folder of its rank."""
-    shutil.copytree(lesson.data, f"{lesson.data}1")
-    (Path(f"{lesson.data}1") / "train" / "red" / "red_0.jpg").unlink()
-    text = PROBE.replace("def main():", "def main():\n    import sys\n    sys.argv[2] += rank.replace('0', '')")
-    (lesson.folder / "probe.py").write_text(text, encoding="utf-8")
-    result = lesson.run(["--standalone", "--nproc_per_node=2"])
-    assert result.status == 1 and "the machines have different images" in result.err
-
-
-def test_an_earlier_run_stays_where_it_is_if_the_weights_do_not_fit(lesson: Lesson) -> None:
-    for name in ("resNet18.pth", "resNet18_last.pth", "class_indices.json"):
-        (lesson.folder / name).write_bytes(b"of an earlier run")
-    result = lesson.run(["--standalone", "--nproc_per_node=1"], "--weights", "absent.pth")
-    assert result.status == 1 and "absent.pth" in result.err
-    assert not list(lesson.folder.glob("*previous*"))
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            endpoint = f"--rdzv_endpoint=127.0.0.1:{s.getsockname()[1]}"
+        shared = ["--nnodes=2", "--nproc_per_node=1", "--rdzv_backend=c10d", "--rdzv_id=test", endpoint]
+        commands = [[*shared, "--local-addr=127.0.0.1"]] * 2
+    started = [lesson.start([*command, "--max-restarts=2"], "--epochs", 3, **extra) for command in commands]
+    results = [Result(p.wait(), *p.communicate()) for p in started]
+    assert [result.status for result in results] == [0] * agents, results
+    out = "".join(result.out for result in results)
+    assert re.findall(r"^\[epoch (\d)\]", out, re.MULTILINE) == ["1", "2", "3"], out  # it went on after the first
+    lesson.check()
 
 
 def test_without_torchrun_it_says_how_to_start(tmp_path: Path) -> None:
-    data = draw_data_set(tmp_path / "data")
-    result = run_alone(copy_lesson("Test5_resnet", tmp_path) / "train_multi_gpu.py", "--data-path", data)
-    assert result.status == 1 and result.err.count("\n") == 1 and "torchrun" in result.err
+    fails(run_alone(copy_lesson("Test5_resnet", tmp_path) / "train_multi_gpu.py"), "torchrun")

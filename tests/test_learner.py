@@ -1,0 +1,293 @@
+"""The changes that a learner makes in train.py work, and ask for none in helpers.py or plots.py."""
+
+import json
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ROOT, Result, copy_lesson, draw_data_set, fails, run_here, tiny_lesson
+from torchvision import datasets, transforms
+
+ADAM = "optimizer = optim.Adam(net.parameters(), lr=args.lr, fused=True)  # fused: all weights in one pass over memory"
+SGD = "optimizer = optim.SGD(net.parameters(), lr=args.lr, momentum=0.9, weight_decay=0.01)"
+ADAMW = "optimizer = optim.AdamW(net.parameters(), lr=args.lr, weight_decay=0.01)"
+STATE = "net=net, optimizer=optimizer)"
+STEP_LR = [
+    (ADAM, f"{SGD}\n    scheduler = optim.lr_scheduler.StepLR(optimizer, step_size=2, gamma=0.1)"),
+    (STATE, "net=net, optimizer=optimizer, scheduler=scheduler)"),
+    ("        # validate\n", "        scheduler.step()\n"),
+]
+
+
+def edit(script: Path, *changes: tuple[str, str]) -> Path:
+    """Replace lines of a script, wherever they stand."""
+    text = script.read_text(encoding="utf-8")
+    for old, new in changes:
+        assert old in text, f"{script.name} has no line {old!r}"
+        text = text.replace(old, new)
+    script.write_text(text, encoding="utf-8")
+    return script
+
+
+class Run:
+    """A copy of Test2 with a tiny net, and what its train.py leaves."""
+
+    def __init__(self, place: Path, data: Path):
+        self.folder = tiny_lesson(place)
+        self.data = data
+
+    def train(self, *options: object, changes: list[tuple[str, str]] = ()) -> Result:
+        edit(self.folder / "train.py", *changes)
+        fixed = ["--data-path", self.data, "--batch-size", 3, "--workers", 0, "--epochs", 2]
+        return run_here(self.folder / "train.py", *fixed, *options)
+
+    def history(self) -> list[dict]:
+        return self.last()["history"]
+
+    def last(self) -> dict:
+        return torch.load(self.folder / "AlexNet_last.pth", weights_only=True)
+
+    def rate(self) -> float:
+        return self.last()["optimizer"]["param_groups"][0]["lr"]
+
+
+@pytest.fixture
+def run(tmp_path: Path, data_set: Path) -> Run:
+    return Run(tmp_path, data_set)
+
+
+OWN_DATA_SET = """
+from pathlib import Path
+from PIL import Image
+from torch.utils.data import Dataset
+
+
+class OwnData(Dataset):
+    # like the course's custom_dataset: it has these three and nothing else
+    def __init__(self, root, transform):
+        self.class_to_idx = {"blue": 0, "red": 1}
+        self.items = [(path, i) for name, i in self.class_to_idx.items() for path in sorted(Path(root, name).iterdir())]
+        self.transform = transform
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, index):
+        path, label = self.items[index]
+        return self.transform(Image.open(path).convert("RGB")), label
+
+
+def main() -> None:
+"""
+
+CHANGES = {
+    "shuffled validation": [("shuffle=False", "shuffle=True")],
+    "sgd": [(ADAM, SGD)],
+    "adamw": [(ADAM, ADAMW)],
+    "StepLR": STEP_LR,
+    "plateau": [
+        (ADAM, f"{ADAM}\n    scheduler = optim.lr_scheduler.ReduceLROnPlateau(optimizer)"),
+        (STATE, "net=net, optimizer=optimizer, scheduler=scheduler)"),
+        ("        history.append(", "        scheduler.step(val_loss)\n        history.append("),
+    ],
+    "augmentation": [("transforms.RandomHorizontalFlip()", "transforms.RandomRotation(20)")],
+    "loss": [("nn.CrossEntropyLoss()", "nn.CrossEntropyLoss(label_smoothing=0.1)")],
+    "own data set": [("\ndef main() -> None:\n", OWN_DATA_SET), ("ImageFolder(args", "OwnData(args")],
+    "Subset": [
+        ("from torch.utils.data import DataLoader", "from torch.utils.data import DataLoader, Subset"),
+        ("    train_num, val_num", "    cla = train_dataset.class_to_idx\n    train_num, val_num"),
+        ("flower_list = train_dataset.class_to_idx", "flower_list = cla"),
+        ("    pin =", "    train_dataset = Subset(train_dataset, range(6))\n"
+         "    validate_dataset = Subset(validate_dataset, [0])\n    pin ="),
+        ("val_accurate = acc / val_num", "val_accurate = acc / len(validate_dataset)"),
+    ],
+    "random_split": [
+        ("from torch.utils.data import DataLoader", "from torch.utils.data import DataLoader, random_split"),
+        ("    train_num, val_num", "    cla = train_dataset.class_to_idx\n"
+         "    train_dataset, validate_dataset = random_split(train_dataset, [0.5, 0.5])\n    train_num, val_num"),
+        ("flower_list = train_dataset.class_to_idx", "flower_list = cla"),
+    ],
+    "the lesson's first line": [("import transforms", "import transforms, datasets, utils")],
+    "the lesson's torch.save": [("save(net.state_dict(), save_path)", "torch.save(net.state_dict(), save_path)")],
+    "one more column": [('"val_accuracy": val_accurate}', '"val_accuracy": val_accurate, "lr": torch.tensor(0.5)}')],
+    "precision and recall": [
+        ("        val_accurate = acc / val_num\n", "        val_accurate = acc / val_num\n"
+         "        positive = torch.eq(predict_y, 1)\n"
+         "        precision = torch.eq(val_labels[positive], 1).float().mean().nan_to_num().numpy()\n"),
+        ('"val_accuracy": val_accurate}', '"val_accuracy": val_accurate, "precision": precision}'),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_changed_train_py_trains_resumes_and_predicts(name: str, run: Run) -> None:
+    result = run.train(changes=CHANGES[name])
+    assert result.status == 0, result.err
+    result = run.train("--resume", "--epochs", 4)
+    assert result.status == 0, result.err
+    assert [line[:9] for line in result.out.splitlines() if line.startswith("[epoch")] == ["[epoch 3]", "[epoch 4]"]
+    assert len(run.history()) == 4 and len(run.history()[-1]) >= 3
+    assert json.loads((run.folder / "class_indices.json").read_text(encoding="ascii")) == {"0": "blue", "1": "red"}
+    result = run_here(run.folder / "predict.py", run.data / "val" / "red")
+    assert result.status == 0 and "class: red" in result.out
+
+
+def test_shuffling_the_validation_set_gives_the_same_accuracy(run: Run) -> None:
+    run.train("--epochs", 3)
+    straight = run.history()
+    run.train("--epochs", 3, changes=CHANGES["shuffled validation"])
+    assert run.history()[0]["val_accuracy"] == straight[0]["val_accuracy"]  # later epochs draw other random numbers
+    assert run.history()[-1]["val_accuracy"] == measured(run)
+
+
+def measured(run: Run) -> float:
+    """The accuracy of the last epoch's weights on the validation set, one image at a time."""
+    net = runpy.run_path(str(run.folder / "model.py"))["AlexNet"](num_classes=2)
+    net.load_state_dict(run.last()["net"])
+    half = (0.5, 0.5, 0.5)
+    transform = [transforms.Resize((224, 224)), transforms.ToTensor(), transforms.Normalize(half, half)]
+    images = datasets.ImageFolder(run.data / "val", transforms.Compose(transform))
+    with torch.no_grad():
+        return sum(int(net.eval()(image[None]).argmax()) == label for image, label in images) / len(images)
+
+
+def test_the_best_epochs_weights_are_kept_and_the_picture_follows(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshots = [
+        ("val_accurate = acc / val_num", "val_accurate = [0.5, 0.8, 0.8, 0.6][epoch]"),
+        ("        history.append(",
+         '        save(net.state_dict(), args.output_dir / f"epoch{epoch + 1}.pth")\n        history.append('),
+    ]  # fmt: skip
+    marked: list[float] = []
+    from matplotlib.axes import Axes
+
+    axvline = Axes.axvline
+    monkeypatch.setattr(Axes, "axvline", lambda self, x, **options: marked.append(x) or axvline(self, x, **options))
+
+    def kept() -> set[int]:
+        best = torch.load(run.folder / "AlexNet.pth", weights_only=True)
+        epochs = [torch.load(run.folder / f"epoch{n}.pth", weights_only=True) for n in (1, 2, 3, 4)]
+        return {n for n, state in enumerate(epochs, start=1) if all(torch.equal(state[k], best[k]) for k in best)}
+
+    result = run.train("--epochs", 4, changes=snapshots)
+    assert kept() == {2} and marked[-1] == 2 and "best val_accuracy: 0.800" in result.out
+    run.train("--epochs", 4, changes=[("val_accurate > best_acc", "val_accurate >= best_acc")])
+    assert kept() == {3} and marked[-1] == 3
+    lowest = [
+        ("val_accurate >= best_acc", "val_loss < best_acc"),
+        ("best_acc = val_accurate", "best_acc = val_loss"),
+        ('best_acc = max((row["val_accuracy"] for row in history), default=-1.0)',
+         'best_acc = min((row["val_loss"] for row in history), default=9.0)'),
+    ]  # fmt: skip
+    run.train("--epochs", 2, changes=lowest)
+    run.train("--epochs", 4, "--resume")
+    losses = [row["val_loss"] for row in run.history()]
+    assert kept() == {1 + losses.index(min(losses))} == {marked[-1]}
+
+
+def test_every_column_is_drawn(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib.axes import Axes
+
+    drawn: dict[str, tuple] = {}
+    plot = Axes.plot
+
+    def noted(self: Axes, x: tuple, y: tuple, **options: object) -> list:
+        drawn[options["label"]] = (self.get_subplotspec().colspan.start, tuple(y))
+        return plot(self, x, y, **options)
+
+    monkeypatch.setattr(Axes, "plot", noted)
+    run.train(changes=CHANGES["one more column"])
+    rows = run.history()
+    columns = {name: 0 if name.endswith("loss") else 1 for name in ("train_loss", "val_loss", "val_accuracy", "lr")}
+    assert drawn == {name: (place, tuple(row[name] for row in rows)) for name, place in columns.items()}
+
+
+# ---------------------------------------------------------------- --resume after a change
+
+
+def test_a_new_rate_counts_and_an_old_one_goes_on(run: Run) -> None:
+    run.train("--lr", 0.004, changes=STEP_LR)
+    assert run.rate() == pytest.approx(0.0004)  # StepLR has lowered it after two epochs
+    run.train("--resume", "--lr", 0.004, "--epochs", 3)
+    assert run.rate() == pytest.approx(0.0004)
+    run.train("--resume", "--lr", 0.001, "--epochs", 5)
+    assert run.rate() == pytest.approx(0.00001)  # 0.001, lowered after two epochs and after four
+    run.train(
+        "--resume",
+        "--lr",
+        0.001,
+        "--epochs",
+        7,
+        changes=[("gamma=0.1", "gamma=0.5"), ("weight_decay=0.01", "weight_decay=0.02")],
+    )
+    assert run.rate() == pytest.approx(0.000005)
+    assert run.last()["optimizer"]["param_groups"][0]["weight_decay"] == 0.02
+
+
+def test_resuming_with_more_photos_other_batches_and_workers(run: Run, tmp_path: Path) -> None:
+    run.train()
+    run.data = draw_data_set(tmp_path / "more", train=6, val=3)
+    result = run.train("--resume", "--epochs", 3, "--batch-size", 5, "--workers", 1)
+    assert result.status == 0 and "[epoch 3]" in result.out, result.err
+
+
+NOT_FITTING = {
+    "another optimizer": ([(ADAM, SGD)], ["Adam", "SGD"]),
+    "AdamW": ([(ADAM, ADAMW)], ["Adam", "AdamW"]),
+    "a scheduler": (STEP_LR, ["scheduler"]),
+    "another net": ([("init_weights=True)", 'init_weights=True)\n    net.fc = nn.Linear(8, 7)')], ["fc.weight"]),
+    "another layer": ([("init_weights=True)", "init_weights=True)\n    net.new = nn.Linear(2, 2)")], ["new.weight"]),
+    "fewer weights to train": ([("net.parameters(), lr", "net.fc.parameters(), lr")], []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NOT_FITTING)
+def test_what_does_not_fit_the_file_is_one_line(name: str, run: Run) -> None:
+    changes, words = NOT_FITTING[name]
+    run.train()
+    before = (run.folder / "AlexNet_last.pth").read_bytes()
+    fails(run.train("--resume", "--epochs", 3, changes=changes), "AlexNet_last.pth", *words)
+    assert (run.folder / "AlexNet_last.pth").read_bytes() == before
+
+
+def test_other_classes_are_refused_on_resume(run: Run, tmp_path: Path) -> None:
+    run.train()
+    run.data = draw_data_set(tmp_path / "other", ("blue", "rot"))
+    fails(run.train("--resume", "--epochs", 3), "class_indices.json")
+
+
+def test_changes_in_test5(tmp_path: Path, data_set: Path) -> None:
+    copy = copy_lesson("Test5_resnet", tmp_path)
+    options = [
+        "--data-path",
+        data_set,
+        "--model-name",
+        "resnet18",
+        "--weights",
+        "none",
+        "--batch-size",
+        4,
+        "--workers",
+        0,
+    ]
+    changes = [
+        ("shuffle=False", "shuffle=True"),
+        (ADAM.replace("net.parameters()", "params"),
+         "optimizer = optim.SGD(params, lr=0.1)\n    scheduler = optim.lr_scheduler.CosineAnnealingLR(optimizer, 4)"),
+        STEP_LR[1], STEP_LR[2],
+    ]  # fmt: skip
+    edit(copy / "train.py", *changes)
+    assert run_here(copy / "train.py", *options, "--epochs", 1).status == 0
+    result = run_here(copy / "train.py", *options, "--epochs", 2, "--resume")
+    assert result.status == 0 and re.search(r"^\[epoch 2\]", result.out, re.MULTILINE), result.err
+
+
+def test_the_lessons_differ_only_where_they_teach() -> None:
+    """Tests 2 to 5 share the lines of the training loop, but for GoogLeNet's three losses and the nets' own words."""
+    texts = [(ROOT / name / "train.py").read_text(encoding="utf-8") for name in ("Test2_alexnet", "Test3_vggnet")]
+    loops = [
+        text[text.index("    torch.manual_seed(args.seed)") :].replace("vgg(args.model_name, ", "AlexNet(")
+        for text in texts
+    ]
+    assert loops[0] == loops[1]
