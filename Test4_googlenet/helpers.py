@@ -22,6 +22,7 @@ HIDDEN = re.compile(r"(^|/)(\.|(__MACOSX|@eaDir|\$RECYCLE\.BIN|System Volume Inf
 LIMITS = {  # what torch says where a machine's limit is reached: what helps
     r"DataLoader worker|shared memory|/torch_\w+>": "a worker failed: try --workers 0, or docker run --shm-size=2g",
     "out of memory|ALLOC_FAILED|allocate memory|not enough memory|MemoryError": "out of memory: try less --batch-size",
+    "loaded state dict": "the optimizer in the file of --resume is of other weights than train.py's: start without it",
 }
 
 
@@ -39,9 +40,9 @@ def run(main: Callable[[], None]) -> None:
         main()
     except KeyboardInterrupt:
         sys.exit(130)
-    except (UserError, OSError, RuntimeError, MemoryError) as error:
+    except (UserError, OSError, RuntimeError, ValueError, MemoryError) as error:
         advice = [advice for words, advice in LIMITS.items() if re.search(words, repr(error))]
-        if isinstance(error, RuntimeError) and not advice:
+        if isinstance(error, (RuntimeError, ValueError)) and not advice:
             raise  # a mistake in the code: its traceback is wanted
         sys.exit(f"error: {advice[0] if advice else last_line(error)}")
 

@@ -18,8 +18,8 @@ def new_figure(path: Path, width: float, height: float, show: bool = True) -> It
     backend = os.environ.pop("MPLBACKEND", "")  # perhaps of a notebook or an editor whose packages are not here
     from matplotlib import font_manager, pyplot  # only now: the processes that load images have no use for it
 
-    fonts = ["DejaVu Sans", "Microsoft YaHei", "PingFang SC", "Noto Sans CJK SC", "WenQuanYi Micro Hei"]
-    fonts = [name for name in fonts if name in font_manager.get_font_names()]
+    wanted = {"Microsoft YaHei", "PingFang SC", "Noto Sans CJK SC", "WenQuanYi Micro Hei"}  # for Chinese names
+    fonts = ["DejaVu Sans", *wanted.intersection(font_manager.get_font_names())]
     # not the user's own style, which may need LaTeX. The warnings are about letters that none of the fonts has
     style = pyplot.style.context(["default", {"font.family": fonts, "text.parse_math": False}])
     with style, warnings.catch_warnings(record=True):
@@ -67,12 +67,11 @@ def draw_mistakes(save_path: Path, net: torch.nn.Module, loader: Iterable, names
             mistakes += [(float(probability[i]), int(predicted[i]), int(labels[i]), images[i]) for i in wrong]
             mistakes = sorted(mistakes, key=lambda mistake: -mistake[0])[:8]
     with new_figure(save_path.with_name(f"{save_path.stem}_mistakes.png"), 11, 6.4) as figure:
-        for axes, (probability, predicted, label, image) in zip(figure.subplots(2, 4).flat, mistakes, strict=False):
+        grid = figure.subplots(2, 4, subplot_kw={"frame_on": False, "xticks": [], "yticks": []})
+        for axes, (probability, predicted, label, image) in zip(grid.flat, mistakes, strict=False):
             low, high = image.aminmax()  # of the normalised picture, to draw it in 0..1
             axes.imshow(((image - low) / (high - low)).permute(1, 2, 0).numpy())
             axes.set(title=f"{names[predicted]} {probability:.2f}\nis {names[label]}")
-        for axes in figure.axes:
-            axes.axis("off")
 
 
 def draw_predictions(path: Path, predictions: Sequence[tuple], names: Sequence[str], show: bool) -> None:

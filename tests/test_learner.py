@@ -232,13 +232,14 @@ def test_resuming_with_more_photos_other_batches_and_workers(run: Run, tmp_path:
     assert result.status == 0 and "[epoch 3]" in result.out, result.err
 
 
+LAST = "AlexNet_last.pth"
 NOT_FITTING = {
-    "another optimizer": ([(ADAM, SGD)], ["Adam", "SGD"]),
-    "AdamW": ([(ADAM, ADAMW)], ["Adam", "AdamW"]),
-    "a scheduler": (STEP_LR, ["scheduler"]),
-    "another net": ([("init_weights=True)", 'init_weights=True)\n    net.fc = nn.Linear(8, 7)')], ["fc.weight"]),
-    "another layer": ([("init_weights=True)", "init_weights=True)\n    net.new = nn.Linear(2, 2)")], ["new.weight"]),
-    "fewer weights to train": ([("net.parameters(), lr", "net.fc.parameters(), lr")], []),
+    "another optimizer": ([(ADAM, SGD)], [LAST, "Adam", "SGD"]),
+    "AdamW": ([(ADAM, ADAMW)], [LAST, "Adam", "AdamW"]),
+    "a scheduler": (STEP_LR, [LAST, "scheduler"]),
+    "another net": ([("init_weights=True)", 'init_weights=True)\n    net.fc = nn.Linear(8, 7)')], [LAST, "fc.weight"]),
+    "another layer": ([("init_weights=True)", "init_weights=True)\n    net.new = nn.Linear(2, 2)")], [LAST, "new.weight"]),
+    "fewer weights to train": ([("net.parameters(), lr", "net.fc.parameters(), lr")], ["--resume", "optimizer"]),
 }  # fmt: skip
 
 
@@ -247,7 +248,7 @@ def test_what_does_not_fit_the_file_is_one_line(name: str, run: Run) -> None:
     changes, words = NOT_FITTING[name]
     run.train()
     before = (run.folder / "AlexNet_last.pth").read_bytes()
-    fails(run.train("--resume", "--epochs", 3, changes=changes), "AlexNet_last.pth", *words)
+    fails(run.train("--resume", "--epochs", 3, changes=changes), *words)
     assert (run.folder / "AlexNet_last.pth").read_bytes() == before
 
 
