@@ -238,7 +238,7 @@ NOT_FITTING = {
     "AdamW": ([(ADAM, ADAMW)], [LAST, "Adam", "AdamW"]),
     "a scheduler": (STEP_LR, [LAST, "scheduler"]),
     "another net": ([("init_weights=True)", 'init_weights=True)\n    net.fc = nn.Linear(8, 7)')], [LAST, "fc.weight"]),
-    "another layer": ([("init_weights=True)", "init_weights=True)\n    net.new = nn.Linear(2, 2)")], [LAST, "new.weight"]),
+    "another layer": ([("init_weights=True)", "init_weights=True)\n    net.new = nn.Linear(2, 2)")], [LAST, "new"]),
     "fewer weights to train": ([("net.parameters(), lr", "net.fc.parameters(), lr")], ["--resume", "optimizer"]),
 }  # fmt: skip
 
