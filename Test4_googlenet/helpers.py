@@ -41,7 +41,7 @@ def run(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except (UserError, OSError, RuntimeError, ValueError, MemoryError) as error:
-        advice = [advice for words, advice in LIMITS.items() if re.search(words, repr(error))]
+        advice = [tip for words, tip in LIMITS.items() if re.search(words, repr(error)) and type(error) is not UserError]
         if isinstance(error, (RuntimeError, ValueError)) and not advice:
             raise  # a mistake in the code: its traceback is wanted
         sys.exit(f"error: {advice[0] if advice else last_line(error)}")
@@ -213,7 +213,8 @@ def save(content: object, path: Path) -> None:
     except (OSError, RuntimeError, ValueError) as error:  # a RuntimeError of torch's, a ValueError of matplotlib's
         raise UserError(f"cannot write {path} ({last_line(error)}): --output-dir names another folder") from None
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it has been renamed, or never was there
+            part.unlink()
 
 
 def keep_previous(save_path: Path, cla_dict: dict[int, str], resume: bool) -> None:
@@ -302,8 +303,7 @@ def load_checkpoint(path: Path, **parts: object) -> list[dict]:
             if "lr" in changed:  # a scheduler may have lowered it since
                 changed["lr"] = group["lr"] * part.defaults["lr"] / before["lr"]
             group.update(changed)
-            for weight in group["params"]:  # fused Adam does not check that its state lies in memory as the weights do
-                old = {k: v for k, v in part.state[weight].items() if v.shape == weight.shape}
-                part.state[weight].update({k: torch.empty_like(weight).copy_(v) for k, v in old.items()})
+            for w in group["params"]:  # fused Adam does not check that its state lies in memory as the weights do
+                part.state[w] |= {k: torch.empty_like(w).copy_(v) for k, v in part.state[w].items() if v.shape == w.shape}
     print(f"resumed {path.name}: {len(saved['history'])} epochs are done")
     return saved["history"]

@@ -44,6 +44,8 @@ def main() -> None:
     parser.add_argument("--weights", help="weights file to start from, or none (default: ImageNet's)")
     parser.add_argument("--freeze-layers", action="store_true", help="train the last layer, fc, alone")
     args = parser.parse_args()
+    if args.freeze_layers and args.weights == "none":
+        parser.error("--freeze-layers needs trained weights, and --weights is none")
     device = args.device
     print(f"using {device} device.")
 

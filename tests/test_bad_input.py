@@ -1,0 +1,456 @@
+"""Whatever a learner feeds the scripts: it works, or one line says what is wrong and the exit status is 1."""
+
+import io
+import json
+import os
+import pickle
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import (
+    LESSONS,
+    ROOT,
+    copy_lesson,
+    draw_data_set,
+    draw_image,
+    fails,
+    load,
+    run_alone,
+    run_here,
+    tiny_lesson,
+)
+from PIL import Image
+from torchvision.datasets import CIFAR10
+
+BAD_OPTIONS = [
+    ("--epochs", "0"), ("--epochs", "three"), ("--batch-size", "0"), ("--batch-size", "9" * 20), ("--lr", "-0.1"),
+    ("--lr", "nan"), ("--lr", "inf"), ("--workers", "-1"), ("--seed", "-1"), ("--device", "cuda:99"),
+    ("--device", "abacus"), ("--device", "cpu:-1"), ("--amp", None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("folder", LESSONS)
+def test_bad_options_end_with_status_2(folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    script = copy_lesson(folder, tmp_path) / "train.py"
+    for option, value in BAD_OPTIONS if folder == "Test2_alexnet" else BAD_OPTIONS[:2]:
+        result = run_here(script, option, *([value] if value else []))
+        assert result.status == 2 and option in result.err.splitlines()[-1], (option, value, result.err)
+    if folder in ("Test3_vggnet", "Test5_resnet"):
+        for name in ("train.py", "predict.py"):
+            result = run_here(script.with_name(name), "--model-name", "vgg12")
+            assert result.status == 2 and "choose from" in result.err
+    if folder == "Test5_resnet":
+        assert run_here(script, "--freeze-layers", "--weights", "none").status == 2
+
+
+def test_amp_computes_in_bfloat16_where_torch_reports_units_for_it(
+    tmp_path: Path, data_set: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    script, losses = tiny_lesson(tmp_path) / "train.py", []
+    for more in ([], ["--amp"], ["--amp", "--resume", "--epochs", 2]):
+        assert run_here(script, "--data-path", data_set, "--epochs", 1, *more).status == 0
+        state = torch.load(script.with_name("AlexNet_last.pth"), weights_only=True)
+        losses.append(state["history"][0]["train_loss"])
+        assert all(value.dtype != torch.bfloat16 for value in state["net"].values())
+    assert losses[0] != losses[1] == losses[2] and losses[0] == pytest.approx(losses[1], abs=0.05)
+
+
+# ---------------------------------------------------------------- data
+
+
+def rename(data: Path, old: str, new: str) -> None:
+    (data / old).rename(data / new)
+
+
+BAD_DATA: dict[str, tuple[Callable[[Path], object], list[str]]] = {
+    "no folder": (lambda data: shutil.rmtree(data), ["train", "--data-path"]),
+    "no val": (lambda data: shutil.rmtree(data / "val"), ["val"]),
+    "no class in val": (lambda data: shutil.rmtree(data / "val" / "red"), ["val"]),
+    "another class": (lambda data: rename(data, "val/red", "val/crimson"), ["crimson", "red"]),
+    "one class": (lambda data: [shutil.rmtree(data / part / "red") for part in ("train", "val")], ["train"]),
+    "empty class": (lambda data: [p.unlink() for p in (data / "train" / "red").iterdir()], ["red"]),
+    "text": (lambda data: (data / "train" / "red" / "花.jpg").write_text("no image"), ["花.jpg"]),
+    "cut short": (lambda data: (data / "val" / "red" / "cut.png").write_bytes(
+        (data / "val" / "red" / "red_0.png").read_bytes()[:200]), ["cut.png"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("name", BAD_DATA)
+def test_bad_data(name: str, workers: int, tmp_path: Path) -> None:
+    spoil, words = BAD_DATA[name]
+    if workers and name != "text":
+        workers = 0  # what a worker raises is tested with one case
+    data = draw_data_set(tmp_path / "data")
+    spoil(data)
+    script = tiny_lesson(tmp_path) / "train.py"
+    fails(run_here(script, "--data-path", data, "--epochs", 1, "--workers", workers), *words)
+
+
+def test_odd_folders_and_files_train(tmp_path: Path) -> None:
+    data = draw_data_set(tmp_path / "data", train=2, val=1)
+    for name in (".ipynb_checkpoints", "__MACOSX", "@eaDir", "$RECYCLE.BIN"):
+        (data / "train" / name).mkdir()
+        (data / "train" / "red" / name).mkdir()
+        (data / "train" / "red" / name / "x.jpg").write_bytes(b"no image")
+    (data / "train" / "red" / ".hidden.jpg").write_bytes(b"no image")
+    (data / "train" / "red" / "sub" / "folder").mkdir(parents=True)
+    for ending in ("jfif", "jpe", "gif", "dib", "bmp", "tif", "webp", "avif"):
+        kind = {"jfif": "JPEG", "jpe": "JPEG", "tif": "TIFF"}.get(ending, ending.upper())
+        draw_image((200, 40, 40), 7).save(data / "train" / "red" / "sub" / "folder" / f"a.{ending}", format=kind)
+    for name in ("a.heic", "b.heic", "notes.txt"):
+        (data / "train" / "red" / name).write_bytes(b"x")
+    result = run_here(tiny_lesson(tmp_path) / "train.py", "--data-path", data, "--epochs", 1, "--workers", 0)
+    assert result.status == 0, result.err
+    assert "using 12 images for training, 2 images for validation." in result.out
+    assert "3 files" in result.out and "a.heic" in result.out
+
+
+def test_cifar10_that_cannot_be_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object, **options: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(CIFAR10, "download", fail)
+    for name in ("train.py", "predict.py"):
+        torch.save(load("Test1_official_demo", "model").LeNet().state_dict(), tmp_path / "Lenet.pth")
+        script = ROOT / "Test1_official_demo" / name
+        result = run_here(script, "--data-path", tmp_path, "--output-dir", tmp_path)
+        fails(result, "CIFAR-10", tmp_path, CIFAR10.url)
+        assert (CIFAR10.url in result.out) == (name == "train.py")  # it says what it fetches before it does
+
+
+# ---------------------------------------------------------------- images
+
+SOLID = {"RGB": (200, 30, 60), "RGBA": (200, 30, 60, 255), "L": 90, "LA": (90, 255), "CMYK": (0, 200, 150, 30)}
+
+
+def test_images_of_every_mode_come_upright_as_rgb(tmp_path: Path) -> None:
+    open_image = load("Test2_alexnet", "helpers").open_image
+
+    def opened(image: Image.Image, name: str, **options: object) -> Image.Image:
+        image.save(tmp_path / name, **options)
+        found = open_image(tmp_path / name)
+        assert found.mode == "RGB"
+        return found
+
+    for mode, suffix in (
+        ("RGB", "png"),
+        ("RGBA", "png"),
+        ("P", "gif"),
+        ("CMYK", "tif"),
+        ("YCbCr", "tif"),
+        ("1", "png"),
+    ):
+        image = Image.new("RGB", (9, 7), (255, 0, 0)).convert(mode)
+        if mode != "1":
+            assert max(abs(a - b) for a, b in zip(opened(image, f"a.{suffix}").getpixel((4, 3)), (255, 0, 0))) < 3  # noqa: B905
+    assert opened(Image.new("I;16", (4, 4), 65535 // 2), "a.png").getpixel((0, 0)) == (127, 127, 127)
+    assert opened(Image.new("LA", (4, 4), (0, 0)), "b.png").getpixel((0, 0)) == (
+        0,
+        0,
+        0,
+    )  # alpha 0 everywhere: not filled
+    half = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
+    half.putpixel((0, 0), (9, 9, 9, 255))
+    assert opened(half, "c.png").getpixel((1, 1)) == (255, 255, 255) != opened(half, "c.png").getpixel((0, 0))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by 90 degrees
+    exif[0x829A] = "no number"
+    tall = opened(Image.new("RGB", (40, 20)), "d.jpg", exif=exif)
+    assert tall.size == (20, 40)
+    for size in ((1, 5000), (5000, 1)):
+        assert max(opened(Image.new("RGB", size), "e.png").size) == 50  # Resize(256) makes no gigabytes of it
+    for mode in ("F", "I"):
+        Image.new(mode, (4, 4), 2**20).save(tmp_path / "f.tif")
+        with pytest.raises(load("Test2_alexnet", "helpers").UserError, match=r"f\.tif"):
+            open_image(tmp_path / "f.tif")
+
+
+def jpeg_of(width: int, height: int) -> bytes:
+    """A small JPEG whose header claims another size."""
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "JPEG")
+    at = file.getvalue().index(b"\xff\xc0") + 5
+    return file.getvalue()[:at] + height.to_bytes(2, "big") + width.to_bytes(2, "big") + file.getvalue()[at + 4 :]
+
+
+def test_large_photos_are_decoded_small_and_larger_ones_refused(tmp_path: Path) -> None:
+    helpers = load("Test2_alexnet", "helpers")
+    Image.new("RGB", (13000, 7000), (200, 30, 60)).save(tmp_path / "phone.jpg")  # 91 megapixels
+    for size in ((1700, 6500), (1590, 1590)):
+        Image.new("RGB", size).save(tmp_path / f"{size[0]}.jpg")
+    assert helpers.open_image(tmp_path / "phone.jpg").size == (1625, 875)
+    assert helpers.open_image(tmp_path / "1700.jpg").size == (850, 3250)
+    assert helpers.open_image(tmp_path / "1590.jpg").size == (1590, 1590)  # a half would be less than 800
+    (tmp_path / "huge.jpg").write_bytes(jpeg_of(65000, 9000))
+    header = b"\x00\x00\x50\x00\x00\x00\x50\x00\x08\x02\x00\x00\x00"  # 20480 x 20480
+    with (tmp_path / "huge.png").open("wb") as file:
+        Image.new("RGB", (4, 4)).save(file, "PNG")
+    data = (tmp_path / "huge.png").read_bytes()
+    import zlib
+
+    chunk = b"IHDR" + header
+    (tmp_path / "huge.png").write_bytes(data[:12] + chunk + zlib.crc32(chunk).to_bytes(4, "big") + data[33:])
+    for name in ("huge.jpg", "huge.png"):
+        with pytest.raises(helpers.UserError, match=name):
+            helpers.open_image(tmp_path / name)
+
+
+# ---------------------------------------------------------------- weights
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of Test2 with a tiny net, its weights and class names, and an image."""
+    copy = tiny_lesson(tmp_path_factory.mktemp("trained"))
+    data = draw_data_set(copy / "data", train=1, val=1)
+    assert run_here(copy / "train.py", "--data-path", data, "--epochs", 1).status == 0
+    return copy
+
+
+def predict(trained: Path, *options: object) -> object:
+    return run_here(trained / "predict.py", trained / "data" / "val" / "red", *options)
+
+
+def state_of(trained: Path) -> dict:
+    return torch.load(trained / "AlexNet.pth", weights_only=True)
+
+
+class Whole(torch.nn.Module):  # what torch.save(net, ...) pickles
+    pass
+
+
+GOOD_WEIGHTS: dict[str, Callable[[dict], object]] = {
+    "DataParallel": lambda state: {f"module.{name}": value for name, value in state.items()},
+    "compile": lambda state: {f"_orig_mod.{name}": value for name, value in state.items()},
+    "both": lambda state: {f"module._orig_mod.{name}": value for name, value in state.items()},
+    "model": lambda state: {"model": state, "epoch": 3, "optimizer": {"state": {}, "param_groups": []}},
+    "state_dict": lambda state: {"state_dict": {f"module.{name}": value for name, value in state.items()}},
+    "half": lambda state: {name: value.half() if value.is_floating_point() else value for name, value in state.items()},
+}
+BAD_WEIGHTS: dict[str, Callable[[dict], object]] = {
+    "missing": lambda state: {name: value for name, value in state.items() if name != "fc.bias"},
+    "unknown": lambda state: {**state, "fc.bias2": state["fc.bias"]},
+    "shape": lambda state: {**state, "fc.bias": torch.zeros(7)},
+    "nan": lambda state: {**state, "fc.bias": torch.tensor([0, float("nan")])},
+    "inf": lambda state: {**state, "fc.bias": torch.tensor([0, float("inf")])},
+    "integers": lambda state: {**state, "fc.bias": torch.zeros(2, dtype=torch.int64)},
+    "sparse": lambda state: {**state, "fc.weight": state["fc.weight"].to_sparse()},
+    "quantized": lambda state: {
+        **state,
+        "fc.weight": torch.quantize_per_tensor(state["fc.weight"], 0.1, 0, torch.qint8),
+    },
+    "two": lambda state: {"model": state, "ema": state},
+    "a list": lambda state: [1, 2],
+    "a tensor": lambda state: torch.zeros(3),
+    "nothing": lambda state: {},
+    "whole net": lambda state: Whole(),
+    "no text": lambda state: {1: torch.zeros(2)},
+}
+BAD_FILES: dict[str, tuple[bytes, str]] = {  # and what of it the line shows
+    "git-lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "git-lfs"),
+    "html": (b"<!DOCTYPE html><html>404</html>", "html"),
+    "safetensors": (b"\x40\0\0\0\0\0\0\0" + b'{"__metadata__":{}}' + b" " * 60, "metadata"),
+    "empty": (b"", ""),
+    "pickle": (pickle.dumps({"a": os.getcwd}), "posix"),
+    "zip": (b"PK\x03\x04" + b"\0" * 60, ""),
+}
+
+
+@pytest.mark.parametrize("name", GOOD_WEIGHTS)
+def test_weights_of_other_programs_are_read(name: str, trained: Path, tmp_path: Path) -> None:
+    torch.save(GOOD_WEIGHTS[name](state_of(trained)), tmp_path / "other.pth")
+    shutil.copy(trained / "class_indices.json", tmp_path)
+    found, own = predict(trained, "--weights", tmp_path / "other.pth"), predict(trained)
+    assert found.status == 0, found.err
+    lines = [[line for line in result.out.splitlines() if "prob" in line] for result in (found, own)]
+    assert lines[0] == lines[1] or name == "half"
+
+
+@pytest.mark.parametrize("name", [*BAD_WEIGHTS, *BAD_FILES])
+def test_weights_that_are_none_are_named(name: str, trained: Path, tmp_path: Path) -> None:
+    path = tmp_path / "bad.pth"  # without class names beside it: the weights come first
+    if name in BAD_FILES:
+        path.write_bytes(BAD_FILES[name][0])
+    else:
+        torch.save(BAD_WEIGHTS[name](state_of(trained)), path)
+        shutil.copy(trained / "class_indices.json", tmp_path)
+    fails(predict(trained, "--weights", path), "bad.pth", BAD_FILES.get(name, ("", ""))[1])
+
+
+def test_weights_that_are_missing_or_a_torchscript_file(trained: Path, tmp_path: Path) -> None:
+    fails(predict(trained, "--weights", tmp_path / "gone.pth"), "gone.pth")
+    fails(predict(trained, "--weights", tmp_path), tmp_path)
+    torch.jit.script(torch.nn.Linear(2, 2)).save(str(tmp_path / "script.pth"))
+    fails(predict(trained, "--weights", tmp_path / "script.pth"), "script.pth", "TorchScript")
+
+
+CLASS_INDICES = {
+    "any order": (b'{"1": "red", "0": "blue"}', True), "CRLF": (b'{\r\n"0": "blue",\r\n"1": "red"}', True),
+    "BOM": (b'\xef\xbb\xbf{"0": "blue", "1": "red"}', True), "GBK": ('{"0": "蓝", "1": "红"}'.encode("gbk"), False),
+    "cut": (b'{"0": "blue", ', False), "list": (b'["blue", "red"]', False), "gap": (b'{"0": "a", "2": "b"}', False),
+    "numbers": (b'{"0": 1, "1": 2}', False), "none": (b"{}", False), "deep": (b"[" * 100_000, False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CLASS_INDICES)
+def test_class_indices(name: str, trained: Path, tmp_path: Path) -> None:
+    content, good = CLASS_INDICES[name]
+    shutil.copy(trained / "AlexNet.pth", tmp_path)
+    (tmp_path / "class_indices.json").write_bytes(content)
+    result = predict(trained, "--output-dir", tmp_path)
+    if good:
+        assert result.status == 0 and "class: red " in result.out
+    else:
+        fails(result, "class_indices.json")
+
+
+# ---------------------------------------------------------------- machines
+
+
+def test_a_full_disk_and_a_folder_that_cannot_be_written(
+    tmp_path: Path, data_set: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tiny_lesson(tmp_path) / "train.py"
+    options = ["--data-path", data_set, "--epochs", 1, "--workers", 0]
+    (tmp_path / "file").write_text("")
+    fails(run_here(script, *options, "--output-dir", tmp_path / "file" / "x"), "--output-dir")
+    run_here(script, *options)
+    before = script.with_name("AlexNet.pth").read_bytes()
+    save = torch.save
+
+    def full(content: dict, path: Path) -> None:
+        save(content, path)
+        if "history" in content:
+            os.truncate(path, 100)
+            raise RuntimeError("PytorchStreamWriter failed writing file data/3: file write failed")
+
+    monkeypatch.setattr(torch, "save", full)
+    fails(run_here(script, *options), "AlexNet_last.pth", "file write failed")
+    assert not script.with_name("AlexNet_last.pth").exists() and not list(script.parent.glob("*.tmp"))
+    assert script.with_name("AlexNet_previous.pth").read_bytes() == before
+
+
+def test_a_rename_that_fails_for_a_moment_and_a_picture_that_cannot_be_written(
+    tmp_path: Path, data_set: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows, where a viewer or a virus scanner holds a file open."""
+    replace, tries = Path.replace, []
+
+    def held(self: Path, target: Path) -> Path:
+        tries.append(target.name)
+        if tries.count(target.name) < 3 and "previous" not in target.name or "results" in target.name:
+            raise PermissionError(13, "held open", str(self))
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", held)
+    script = tiny_lesson(tmp_path) / "train.py"
+    result = run_here(script, "--data-path", data_set, "--epochs", 1, "--workers", 0)
+    assert result.status == 0 and "AlexNet_results.png" in result.out and "Finished Training" in result.out
+    assert script.with_name("AlexNet_last.pth").exists()
+
+
+TORCH_SAYS = {
+    "DataLoader worker (pid 7) is killed by signal: Bus error. ": "--workers 0",
+    "unable to write to file </torch_7_8_9>: No space left on device (28)": "--shm-size",
+    "CUDA out of memory. Tried to allocate 2 GiB": "--batch-size",
+    "[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't allocate memory": "--batch-size",
+}  # fmt: skip
+
+
+def test_what_a_machine_lacks_is_one_line_and_our_own_mistakes_keep_their_traceback(
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    helpers = load("Test2_alexnet", "helpers")
+
+    def ending(error: BaseException) -> str:
+        def main() -> None:
+            raise error
+
+        with pytest.raises(SystemExit) as end:
+            helpers.run(main)
+        return str(end.value)
+
+    for text, word in TORCH_SAYS.items():
+        assert word in ending(RuntimeError(text)) and "\n" not in ending(RuntimeError(text))
+    assert "--batch-size" in ending(MemoryError()) and ending(KeyboardInterrupt()) == "130"
+    for error in (RuntimeError("a mistake"), ValueError("a mistake"), KeyError("a mistake")):
+        with pytest.raises(type(error), match="a mistake"):
+            helpers.run(lambda error=error: (_ for _ in ()).throw(error))
+    for name, value in (("version_info", (3, 9, 1)), ("torch", "2.5.1")):
+        with monkeypatch.context() as patch:
+            if name == "torch":
+                patch.setattr(torch, "__version__", torch.torch_version.TorchVersion(value))
+            else:
+                patch.setattr(sys, name, value)
+            assert "pip install" in ending(AssertionError("main() must not run"))
+
+
+BACKENDS = ["module://matplotlib_inline.backend_inline", "nbAgg", "no_such"]
+
+
+def test_a_notebooks_backend_and_usetex_do_not_matter(trained: Path, tmp_path: Path) -> None:
+    """`!python` in a notebook hands its MPLBACKEND on: the picture is written and named all the same."""
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nbackend: nbAgg\n", encoding="utf-8")
+    image = trained / "data" / "val" / "red"
+    for number, backend in enumerate([*BACKENDS, None]):
+        out = tmp_path / str(number)
+        out.mkdir()
+        for name in ("AlexNet.pth", "class_indices.json"):
+            shutil.copy(trained / name, out)
+        command = [sys.executable, str(trained / "predict.py"), str(image), "--output-dir", str(out)]
+        environment = {key: value for key, value in os.environ.items() if key != "MPLBACKEND"}
+        environment |= {"MPLBACKEND": backend} if backend else {"MATPLOTLIBRC": str(tmp_path)}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, encoding="utf-8")
+        assert done.returncode == 0 and not done.stderr, (backend, done.stderr)
+        assert str(out / "AlexNet_prediction.png") in done.stdout
+        assert (out / "AlexNet_prediction.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_pipe_for_an_image_and_names_that_the_console_lacks(trained: Path, tmp_path: Path) -> None:
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.jpg")
+        fails(run_here(trained / "predict.py", tmp_path / "pipe.jpg"), "pipe.jpg")
+    fails(run_here(trained / "predict.py", tmp_path / "none.jpg"), "none.jpg")
+    fails(run_here(trained / "predict.py", tmp_path), tmp_path)
+    draw_image((9, 99, 9), 1).save(tmp_path / "花.png")
+    result = run_alone(trained / "predict.py", tmp_path / "花.png", PYTHONIOENCODING="ascii", MPLBACKEND="agg")
+    assert result.status == 0 and r"\u82b1.png" in result.out
+
+
+def test_a_long_epoch_shows_a_line_in_ten_seconds_and_a_terminal_a_bar(
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    helpers = load("Test2_alexnet", "helpers")
+    clock = iter(range(0, 1000, 3))
+    monkeypatch.setattr(helpers.time, "monotonic", lambda: next(clock))  # each batch takes 3 s to come and 3 s to use
+
+    def lines() -> list[str]:
+        bar = helpers.ProgressBar(range(10), "train epoch[1/2]")
+        for _ in bar:
+            bar.loss = 1.5
+        assert bar.waited == 30
+        return re.split(r"[\r\n]+", capsys.readouterr().out.strip())
+
+    found = lines()
+    assert found[-1] == f"train epoch[1/2] 100%[{'*' * 50}->] loss:1.500" and len(found) == 5
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(helpers.shutil, "get_terminal_size", lambda: os.terminal_size((70, 20)))
+    found = lines()
+    assert len(found) == 10 and all(len(line.rstrip()) < 70 for line in found)
+
+
+def test_the_files_are_ascii_and_json(trained: Path) -> None:
+    """Read by the course's own predict.py in any locale."""
+    assert json.loads((trained / "class_indices.json").read_bytes().decode("ascii")) == {"0": "blue", "1": "red"}
+    helpers = load("Test2_alexnet", "helpers")
+    helpers.save(json.dumps({0: "蒲公英"}), trained / "x.json")
+    assert (trained / "x.json").read_bytes().isascii()
