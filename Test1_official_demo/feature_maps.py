@@ -1,21 +1,33 @@
 """Draw what a trained LeNet makes of one picture, layer by layer: its kernels and its feature maps.
 
-python feature_maps.py picture.jpg          # without a picture, a ship that the script draws
+python feature_maps.py picture.jpg      # writes feature_maps.png; without a picture, of a ship that the script draws
+
+All maps of a layer share one grey scale, from 0 (black) to the layer's largest value (white).
 """
 
 import argparse
 from pathlib import Path
 
-import utils  # first, because torch loads faster after it
-
 import torch
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.figure import SubFigure
 from PIL import Image, ImageDraw
 from torchvision import transforms
 
+from helpers import HERE, load_weights, open_image, read_weights, run
 from model import LeNet
+from plots import new_figure
 
-HERE = Path(__file__).resolve().parent
+transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))])
+classes = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+WHAT_TO_SEE = """
+What to see:
+- conv1's kernels: edges (bright beside dark) and colours (two hues that face each other). In an untrained net: noise.
+- conv1's maps: the ship can still be recognised. A map is bright where it finds its kernel's edge or colour, and black
+  (0 after ReLU) where it does not.
+- pool1's maps: the same at half the width and height. Of each 2 x 2 values the largest is left.
+- conv2's maps: coarser. A bright place answers to a combination of conv1's edges and colours.
+- pool2's maps: 5 x 5 values each. What the ship looks like is gone; what was found, and roughly where, is left, and
+  from these 800 values the linear layers tell the class."""
 
 
 def draw_ship() -> Image.Image:
@@ -29,55 +41,57 @@ def draw_ship() -> Image.Image:
     return image.resize((32, 32), Image.Resampling.LANCZOS)
 
 
-def draw_maps(part: SubFigure, maps: torch.Tensor, columns: int, title: str, cmap: str | None) -> None:
-    """Draw maps [count, height, width] (or kernels [count, height, width, 3], in colour) in rows of `columns`."""
-    part.suptitle(title, fontsize=11)
-    for axes, one in zip(part.subplots(-(-len(maps) // columns), columns).flat, maps, strict=True):
-        axes.imshow(one.numpy(), cmap=cmap)
+def draw_maps(part: SubFigure, maps: torch.Tensor, columns: int, title: str) -> None:
+    """Draw maps [count, height, width], or kernels [count, height, width, 3] in colour, in rows of `columns`."""
+    part.suptitle(title, fontsize=12)
+    for axes, one in zip(part.subplots(len(maps) // columns, columns, squeeze=False).flat, maps, strict=True):
+        axes.imshow(one, cmap="gray", vmin=0, vmax=maps.max())
         axes.axis("off")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=utils.HelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("image", type=Path, nargs="?", metavar="IMAGE", help="an image file")
-    parser.add_argument("--weights", type=Path, default=HERE / "Lenet.pth", help="weights file")
-    parser.add_argument("--save", type=utils.figure, default=HERE / "feature_maps.png", help="file to draw to")
+    parser.add_argument(
+        "--weights", type=Path, default=HERE / "Lenet.pth", help="weights that train.py wrote (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--save", type=Path, default=HERE / "feature_maps.png", help="file of the picture (default: %(default)s)"
+    )
     args = parser.parse_args()
 
     net = LeNet().eval()
-    utils.load_weights(net, args.weights)
-    picture = utils.open_image(args.image) if args.image else draw_ship()
-    picture = picture.resize((32, 32), Image.Resampling.BICUBIC)
-    transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))])
+    load_weights(net, read_weights(args.weights), args.weights)
+    picture = open_image(args.image).resize((32, 32)) if args.image else draw_ship()
 
-    maps: dict[str, torch.Tensor] = {}
-    for name in ("conv1", "pool1", "conv2", "pool2"):  # note what comes out of each layer
-        getattr(net, name).register_forward_hook(lambda _, __, out, name=name: maps.update({name: out[0]}))
-    with torch.inference_mode():
+    maps: dict[str, torch.Tensor] = {}  # what leaves each layer: [channels, height, width], after ReLU
+    for name in ("conv1", "pool1", "conv2", "pool2"):
+        getattr(net, name).register_forward_hook(lambda _, __, out, name=name: maps.update({name: torch.relu(out[0])}))
+    with torch.no_grad():
         probabilities = torch.softmax(net(transform(picture)[None])[0], dim=0)
+    print(f"class: {classes[probabilities.argmax()]}  prob: {probabilities.max():.3f}")
+    for name, layer in maps.items():
+        black = int((layer.amax(dim=(1, 2)) == 0).sum())
+        print(
+            f"{name}: {(layer == 0).float().mean():.0%} of the values are 0, {black} of {len(layer)} maps 0 everywhere"
+        )
+    print(WHAT_TO_SEE)
 
-    kernels = net.conv1.weight.detach().permute(0, 2, 3, 1)  # [16, 5, 5, 3]: each a small picture in colour
-    low, high = kernels.amin((1, 2, 3), keepdim=True), kernels.amax((1, 2, 3), keepdim=True)
-    kernels = (kernels - low) / (high - low)
-    figure = Figure(figsize=(12, 9), layout="constrained")
-    left, middle, right = figure.subfigures(1, 3, width_ratios=[1, 1.25, 1.25])
-    top, bottom = left.subfigures(2, 1)
-    axes = top.subplots()
-    axes.imshow(picture)
-    axes.axis("off")
-    top.suptitle("the picture, 32 x 32", fontsize=11)
-    draw_maps(bottom, kernels, 4, "conv1: its 16 kernels, 5 x 5, in colour", None)
-    upper, lower = middle.subfigures(2, 1)
-    draw_maps(upper, torch.relu(maps["conv1"]), 4, "conv1 and ReLU: 16 maps, 28 x 28", "gray")
-    draw_maps(lower, maps["pool1"], 4, "pool1: 16 maps, 14 x 14", "gray")
-    upper, lower = right.subfigures(2, 1)
-    draw_maps(upper, torch.relu(maps["conv2"]), 8, "conv2 and ReLU: 32 maps, 10 x 10", "gray")
-    draw_maps(lower, maps["pool2"], 8, "pool2: 32 maps, 5 x 5", "gray")
-    utils.save_figure(figure, args.save)
-    classes = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-    print(f"class: {classes[int(probabilities.argmax())]}  prob: {probabilities.max():.3f}")
+    kernels = net.conv1.weight.detach().permute(0, 2, 3, 1)  # [16, 5, 5, 3]: each is a small picture in colour
+    kernels = 0.5 + 0.5 * kernels / kernels.abs().max()  # 0 becomes grey, on one scale for all
+    with new_figure(args.save, 10, 5.6) as figure:
+        left, middle, right = figure.subfigures(1, 3, width_ratios=[1, 1.1, 2])
+        upper, lower = left.subfigures(2, 1)
+        draw_maps(upper, transforms.ToTensor()(picture).permute(1, 2, 0)[None], 1, "the picture, 32 x 32")
+        draw_maps(lower, kernels, 4, "conv1: 16 kernels, 5 x 5,\nin colour; grey is 0")
+        upper, lower = middle.subfigures(2, 1)
+        draw_maps(upper, maps["conv1"], 4, "conv1 and ReLU:\n16 maps, 28 x 28")
+        draw_maps(lower, maps["pool1"], 4, "pool1: 16 maps, 14 x 14")
+        upper, lower = right.subfigures(2, 1)
+        draw_maps(upper, maps["conv2"], 8, "conv2 and ReLU:\n32 maps, 10 x 10")
+        draw_maps(lower, maps["pool2"], 8, "pool2: 32 maps, 5 x 5")
     print(f"drawn in {args.save}")
 
 
 if __name__ == "__main__":
-    utils.run(main)
+    run(main)

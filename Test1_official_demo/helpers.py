@@ -41,7 +41,7 @@ def run(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except (UserError, OSError, RuntimeError, ValueError, MemoryError) as error:
-        advice = [tip for words, tip in LIMITS.items() if re.search(words, repr(error)) and type(error) is not UserError]
+        advice = [tip for said, tip in LIMITS.items() if re.search(said, repr(error)) and type(error) is not UserError]
         if isinstance(error, (RuntimeError, ValueError)) and not advice:
             raise  # a mistake in the code: its traceback is wanted
         sys.exit(f"error: {advice[0] if advice else last_line(error)}")
@@ -304,6 +304,6 @@ def load_checkpoint(path: Path, **parts: object) -> list[dict]:
                 changed["lr"] = group["lr"] * part.defaults["lr"] / before["lr"]
             group.update(changed)
             for w in group["params"]:  # fused Adam does not check that its state lies in memory as the weights do
-                part.state[w] |= {k: torch.empty_like(w).copy_(v) for k, v in part.state[w].items() if v.shape == w.shape}
+                part.state[w] |= {k: w.data.clone().copy_(v) for k, v in part.state[w].items() if v.shape == w.shape}
     print(f"resumed {path.name}: {len(saved['history'])} epochs are done")
     return saved["history"]

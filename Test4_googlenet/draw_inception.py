@@ -6,37 +6,37 @@ python draw_inception.py            # writes inception.png, of inception3a
 import argparse
 from pathlib import Path
 
-import utils  # first, because torch loads faster after it
-
 import torch
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
+from helpers import HERE, run
 from model import GoogLeNet
+from plots import new_figure
 
-HERE = Path(__file__).resolve().parent
-COLORS = {"1x1": "#a6cee3", "3x3": "#b2df8a", "5x5": "#fdbf6f", "pool": "#e0e0e0"}
-
-
-def box(axes: Axes, x: float, y: float, text: str, color: str, width: float = 2.1) -> None:
-    """A box with text around (x, y)."""
-    corner = (x - width / 2, y - 0.4)
-    axes.add_patch(FancyBboxPatch(corner, width, 0.8, boxstyle="round,pad=0.03", facecolor=color, edgecolor="0.3"))
-    axes.text(x, y, text, ha="center", va="center", fontsize=10)
+BLUE, ORANGE, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
 
 
-def arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+def draw_box(axes: Axes, x: float, y: float, text: str, color: str, width: float = 2.6) -> None:
+    """A box around (x, y) with a text."""
+    style = {"boxstyle": "round,pad=0,rounding_size=0.12", "facecolor": "white", "edgecolor": color, "linewidth": 2}
+    axes.add_patch(FancyBboxPatch((x - width / 2, y - 0.45), width, 0.9, **style))
+    axes.text(x, y, text, ha="center", va="center", fontsize=11)
+
+
+def draw_arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
     """An arrow from `start` to `end`."""
-    axes.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": "0.3"})
+    axes.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": "0.3", "shrinkA": 0, "shrinkB": 0})
 
 
 def main() -> None:
     net = GoogLeNet(num_classes=5)
-    names = [name for name, _ in net.named_children() if name.startswith("inception")]
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=utils.HelpFormatter)
-    parser.add_argument("--block", choices=names, default="inception3a", help="which of the nine blocks")
-    parser.add_argument("--save", type=utils.figure, default=HERE / "inception.png", help="file to draw to")
+    blocks = [name for name, _ in net.named_children() if name.startswith("inception")]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--block", choices=blocks, default="inception3a", help="which block (default: %(default)s)")
+    parser.add_argument(
+        "--save", type=Path, default=HERE / "inception.png", help="file of the picture (default: %(default)s)"
+    )
     args = parser.parse_args()
 
     block = getattr(net, args.block)
@@ -45,38 +45,43 @@ def main() -> None:
         "ch5x5red": block.branch3[0].conv, "ch5x5": block.branch3[1].conv, "pool_proj": block.branch4[1].conv,
     }  # fmt: skip
     in_channels = convs["ch1x1"].in_channels
-    out_channels = block.eval()(torch.zeros(1, in_channels, 7, 7)).shape[1]
+    with torch.no_grad():
+        out_channels = block(torch.zeros(1, in_channels, 7, 7)).shape[1]
 
-    def text(name: str) -> str:
-        conv = convs[name]
-        size = conv.kernel_size[0]
-        return f"{name} = {conv.out_channels}\nconv {size}x{size}, {conv.weight.numel():,} weights"
+    def describe(name: str) -> str:
+        side = convs[name].kernel_size[0]
+        return f"{name} = {convs[name].out_channels}\nconv {side} x {side}, {convs[name].weight.numel():,}"
 
-    figure = Figure(figsize=(12, 5.4), layout="constrained")
-    axes = figure.subplots()
-    box(axes, 4.5, 0, f"in: {in_channels} channels", "white")
-    low, high, top = 1.5, 3.0, 4.5
-    box(axes, 0, high, text("ch1x1"), COLORS["1x1"], 2.6)
-    for x, reduce, wide, size in ((3, "ch3x3red", "ch3x3", "3x3"), (6, "ch5x5red", "ch5x5", "5x5")):
-        box(axes, x, low, text(reduce), COLORS["1x1"], 2.6)
-        box(axes, x, high, text(wide), COLORS[size], 2.6)
-    box(axes, 9, low, "max pool 3x3,\nstride 1, padding 1", COLORS["pool"], 2.6)
-    box(axes, 9, high, text("pool_proj"), COLORS["1x1"], 2.6)
-    outs = " + ".join(str(convs[name].out_channels) for name in ("ch1x1", "ch3x3", "ch5x5", "pool_proj"))
-    box(axes, 4.5, top, f"stacked: {outs} = {out_channels} channels", "white", 5)
-    for x in (3, 6, 9):
-        arrow(axes, (4.5, 0.45), (x, low - 0.45))
-        arrow(axes, (x, low + 0.45), (x, high - 0.45))
-    axes.plot([3.4, 0], [0, 0], color="0.3", linewidth=1)  # the first branch has one layer: its arrow goes around
-    arrow(axes, (0, 0), (0, high - 0.45))
-    for x in (0, 3, 6, 9):
-        arrow(axes, (x, high + 0.45), (4.5 + (x - 4.5) / 3, top - 0.45))
-    axes.set(xlim=(-1.6, 10.6), ylim=(-0.6, 5.1))
-    axes.axis("off")
-    axes.set_title(f"{args.block}: Inception({in_channels}, {', '.join(str(c.out_channels) for c in convs.values())})")
-    utils.save_figure(figure, args.save)
+    with new_figure(args.save, 10, 5.4) as figure:
+        axes = figure.subplots()
+        low, high, top = 1.5, 3.0, 4.5
+        draw_box(axes, 4.5, 0, f"in: {in_channels} channels", "black")
+        draw_box(axes, 0, high, describe("ch1x1"), BLUE)
+        for x, reduce, wide, color in ((3, "ch3x3red", "ch3x3", ORANGE), (6, "ch5x5red", "ch5x5", GREEN)):
+            draw_box(axes, x, low, describe(reduce), BLUE)
+            draw_box(axes, x, high, describe(wide), color)
+        draw_box(axes, 9, low, "max pool 3 x 3,\nstride 1, padding 1", PURPLE)
+        draw_box(axes, 9, high, describe("pool_proj"), BLUE)
+        outs = " + ".join(str(convs[name].out_channels) for name in ("ch1x1", "ch3x3", "ch5x5", "pool_proj"))
+        draw_box(axes, 4.5, top, f"stacked: {outs} = {out_channels} channels", "black", 6)
+        axes.plot([3.2, 0], [0, 0], color="0.3", linewidth=1)  # the first branch has one layer: its arrow goes around
+        draw_arrow(axes, (0, 0), (0, high - 0.45))
+        for x in (3, 6, 9):
+            draw_arrow(axes, (4.5, 0.45), (x, low - 0.45))
+            draw_arrow(axes, (x, low + 0.45), (x, high - 0.45))
+        for x in (0, 3, 6, 9):
+            draw_arrow(axes, (x, high + 0.45), (4.5 + (x - 4.5) / 3, top - 0.45))
+        numbers = ", ".join(str(conv.out_channels) for conv in convs.values())
+        axes.set_title(f"{args.block}: Inception({in_channels}, {numbers}), with the weights of each convolution")
+        axes.set(xlim=(-1.5, 10.5), ylim=(-0.6, 5.1))
+        axes.axis("off")
+
+    # what the wide convolutions would take if no 1x1 convolution reduced the channels that they read
+    wide = {name: convs[name].weight[0, 0].numel() * convs[name].out_channels for name in ("ch3x3", "ch5x5")}
+    ours = sum(convs[name].weight.numel() for name in ("ch3x3red", "ch3x3", "ch5x5red", "ch5x5"))
+    print(f"weights of the 3x3 and 5x5 branches: {ours:,}; without their 1x1: {in_channels * sum(wide.values()):,}")
     print(f"drawn in {args.save}")
 
 
 if __name__ == "__main__":
-    utils.run(main)
+    run(main)
