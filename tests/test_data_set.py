@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from conftest import ROOT, Result, draw_image, run_here
+from conftest import ROOT, Result, draw_image, fails, run_alone, run_here
 from PIL import Image
 from torchvision.datasets.utils import calculate_md5
 
@@ -27,12 +27,37 @@ def draw_photos(folder: Path, counts: dict[str, int]) -> Path:
     return folder
 
 
+def listing(folder: Path) -> list[str]:
+    """What a folder holds, without the file that locks it."""
+    return sorted(path.name for path in folder.iterdir() if path.name != ".split_data.lock")
+
+
 def names(folder: Path) -> dict[str, set[str]]:
     return {sub.name: {path.name for path in sub.iterdir()} for sub in folder.iterdir() if sub.is_dir()}
 
 
 def split(data_path: Path, *options: object) -> Result:
     return run_here(SPLIT, "--data-path", data_path, *options)
+
+
+@pytest.fixture
+def split_module(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """split_data as a module, so that the MD5 of a drawn archive can be put in place of the official one."""
+    monkeypatch.syspath_prepend(str(SPLIT.parent))
+    monkeypatch.delitem(sys.modules, "split_data", raising=False)
+    import split_data
+
+    def call(*options: object) -> str:
+        monkeypatch.setattr(sys, "argv", ["split_data.py", *map(str, options)])
+        try:
+            split_data.main()
+        except SystemExit as end:
+            return str(end)
+        return ""
+
+    split_data.call = call
+    yield split_data
+    sys.modules.pop("split_data")
 
 
 def test_one_photo_in_ten_of_each_class_goes_to_val(tmp_path: Path) -> None:
@@ -47,7 +72,7 @@ def test_one_photo_in_ten_of_each_class_goes_to_val(tmp_path: Path) -> None:
         assert not train[name] & val[name]
     assert names(photos) == before
     assert "38 images in" in result.out and "4 images in" in result.out
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["flower_photos", "train", "val"]
+    assert listing(tmp_path) == ["flower_photos", "train", "val"]
 
 
 def test_the_split_is_the_same_everywhere(tmp_path: Path) -> None:
@@ -72,13 +97,38 @@ def test_what_cannot_be_trained_on_stays_where_it_is(tmp_path: Path) -> None:
     (photos / "daisy" / "._daisy_00.jpg").write_bytes(b"\0" * 100)
     whole = (photos / "daisy" / "daisy_00.jpg").read_bytes()
     (photos / "daisy" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
-    Image.new("1", (10_000, 10_000)).save(photos / "daisy" / "too large.png")
+    Image.new("1", (14_000, 13_000)).save(photos / "daisy" / "too large.png")
+    Image.new("L", (11_000, 9_000)).save(photos / "daisy" / "phone.jpg")  # above Pillow's warning, which is no error
+    (photos / "daisy" / "a.heic").write_bytes(b"x")
+    for folder in ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "one", "two"):
+        (photos / "daisy" / folder).mkdir()
+        shutil.copy(photos / "daisy" / "daisy_00.jpg", photos / "daisy" / folder / "same.jpg")
+    shutil.copy(photos / "daisy" / "daisy_00.jpg", photos / "daisy" / "one_same.jpg")
+    for ending in ("jfif", "jpe", "avif", "gif", "dib"):
+        kind = {"jfif": "JPEG", "jpe": "JPEG"}.get(ending, ending.upper())
+        draw_image((9, 99, 9), 1).save(photos / "daisy" / f"x.{ending}", format=kind)
     before = names(photos)
     result = split(tmp_path)
     assert result.status == 0, result.err
     assert "cut.jpg" in result.out and "too large.png" in result.out and result.err == ""
+    assert "2 files" in result.out and "Thumbs.db" in result.out
     taken = names(tmp_path / "train")["daisy"] | names(tmp_path / "val")["daisy"]
-    assert taken == {f"daisy_{i:02d}.jpg" for i in range(4)}
+    extra = {
+        "x.jfif",
+        "x.jpe",
+        "x.avif",
+        "x.gif",
+        "x.dib",
+        "phone.jpg",
+        "one_same.jpg",
+        "one_same_2.jpg",
+        "two_same.jpg",
+    }
+    assert taken == {f"daisy_{i:02d}.jpg" for i in range(4)} | extra
+    result = run_here(SPLIT, "--check", photos)
+    assert result.status == 1 and "cut.jpg" in result.out and "too large.png" in result.out and "2 of " in result.err
+    assert run_here(SPLIT, "--check", tmp_path / "train").status == 0
+    assert run_here(SPLIT, "--check", tmp_path / "absent").status == 1
     assert set(names(tmp_path / "train")) == {"daisy", "roses"}
     assert names(photos) == before
 
@@ -104,7 +154,7 @@ def test_a_split_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(shutil, "copyfile", full_disk)
     result = split(tmp_path)
     assert result.status == 1 and "No space left" in result.err
-    assert [path.name for path in tmp_path.iterdir()] == ["flower_photos"]
+    assert listing(tmp_path) == ["flower_photos"]
 
 
 def train_and_val(data: Path) -> dict[str, bytes]:
@@ -146,7 +196,7 @@ def test_a_split_stopped_at_any_moment_loses_nothing(
         if killed:
             assert split(data, "--photos", tmp_path / "absent", "--overwrite").status == 1
         assert train_and_val(data) == old
-        assert sorted(path.name for path in data.iterdir()) == sorted(before)
+        assert listing(data) == sorted(before)
     assert at == 5 + len(before)  # it was stopped at each of the renames, and then at none
 
 
@@ -173,7 +223,7 @@ def test_own_photos_from_another_place(tmp_path: Path) -> None:
         (None, ["--download", "--demo", "put photos there"]),
         ({}, ["no photos"]),
         ({"daisy": 0}, ["no photos"]),
-        ({"daisy": 5, "roses": 1}, ["roses", "at least 2"]),
+        ({"daisy": 5, "roses": 1}, ["roses", "2 are needed"]),
     ],
 )
 def test_too_few_photos_get_one_line(tmp_path: Path, photos: dict[str, int] | None, expected: list[str]) -> None:
@@ -211,6 +261,29 @@ def test_demo_option_draws_and_splits(tmp_path: Path) -> None:
     assert sum(map(len, names(tmp_path / "train").values())) == 5 * 180
     assert sum(map(len, names(tmp_path / "val").values())) == 5 * 20
     assert "mine" not in names(tmp_path / "train")
+    before = train_and_val(tmp_path)
+    assert split(tmp_path, "--demo").status == 0  # the README's line, typed twice
+    assert train_and_val(tmp_path) == before
+    assert split(tmp_path).status == 1  # but not the flower photos in place of the demo set
+
+
+def test_two_splits_at_once_do_not_mix_and_the_users_folders_stay(
+    tmp_path: Path, split_module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw_photos(tmp_path / "flower_photos", {"daisy": 4})
+    for name in ("split.tmp", "split.new", "unpack.tmp"):
+        (tmp_path / name).mkdir()
+    copy, second = shutil.copyfile, []
+
+    def meanwhile(source: Path, target: Path) -> None:
+        if not second:
+            second.append(run_alone(SPLIT, "--data-path", tmp_path, "--overwrite"))
+        copy(source, target)
+
+    monkeypatch.setattr(shutil, "copyfile", meanwhile)
+    assert split_module.call("--data-path", tmp_path) == ""
+    fails(second[0], tmp_path)
+    assert listing(tmp_path) == ["flower_photos", "split.new", "split.tmp", "train", "unpack.tmp", "val"]
 
 
 # ---------------------------------------------------------------- the archive
@@ -231,26 +304,6 @@ def make_archive(path: Path, *extra: tarfile.TarInfo) -> str:
     return calculate_md5(path)
 
 
-@pytest.fixture
-def split_module(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """split_data as a module, so that the MD5 of a drawn archive can be put in place of the official one."""
-    monkeypatch.syspath_prepend(str(SPLIT.parent))
-    monkeypatch.delitem(sys.modules, "split_data", raising=False)
-    import split_data
-
-    def call(*options: object) -> str:
-        monkeypatch.setattr(sys, "argv", ["split_data.py", *map(str, options)])
-        try:
-            split_data.main()
-        except SystemExit as end:
-            return str(end)
-        return ""
-
-    split_data.call = call
-    yield split_data
-    sys.modules.pop("split_data")
-
-
 def test_an_archive_that_lies_there_is_used(
     tmp_path: Path, split_module: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -258,7 +311,7 @@ def test_an_archive_that_lies_there_is_used(
     monkeypatch.setattr(split_module, "MD5", md5)
     assert split_module.call("--data-path", tmp_path, "--download") == ""
     assert len(names(tmp_path / "train")["daisy"]) == 2
-    assert not list(tmp_path.glob("*.tmp"))
+    assert listing(tmp_path) == ["flower_photos", "flower_photos.tgz", "train", "val"]
 
 
 @pytest.fixture
@@ -290,8 +343,8 @@ def test_the_archive_is_fetched_when_absent(
         monkeypatch.setattr(split_module, "URL", address)
         monkeypatch.setattr(split_module, "MD5", md5)
         message = split_module.call("--data-path", tmp_path / "other", "--download")
-        assert "could not download" in message and "--demo" in message and "\n" not in message
-        assert list((tmp_path / "other").iterdir()) == []
+        assert message.startswith("error: ") and address in message and "--demo" in message and "\n" not in message
+        assert listing(tmp_path / "other") == []
 
 
 def test_bad_archives(tmp_path: Path, split_module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,24 +353,42 @@ def test_bad_archives(tmp_path: Path, split_module: ModuleType, monkeypatch: pyt
     assert "not the official archive" in split_module.call("--data-path", tmp_path, "--download")
 
     whole = archive.read_bytes()
-    archive.write_bytes(whole[: len(whole) // 2])
+    bad = {
+        "half": whole[: len(whole) // 2],
+        "empty": b"",
+        "text": b"no archive",
+        "nul": None,
+        "deep": None,
+        "other": None,
+    }
     monkeypatch.setattr(split_module, "check_integrity", lambda path, md5: True)
-    assert "damaged" in split_module.call("--data-path", tmp_path, "--download")
+    for name, content in bad.items():
+        if content is not None:
+            archive.write_bytes(content)
+        elif name == "other":
+            with tarfile.open(archive, "w:gz") as tar:
+                tar.addfile(tarfile.TarInfo("other/file"))
+        else:
+            info = tarfile.TarInfo("flower_photos/" + ("a/" * 5000 if name == "deep" else "") + "x")
+            info.size, info.pax_headers = 1, {"mtime": "nan\0"} if name == "nul" else {}
+            make_archive(archive, info)
+        message = split_module.call("--data-path", tmp_path, "--download")
+        if name != "nul":
+            assert message.startswith("error: ") and archive.name in message and "\n" not in message, name
+            assert listing(tmp_path) == ["flower_photos.tgz"]
+        for folder in ("flower_photos", "train", "val"):
+            shutil.rmtree(tmp_path / folder, ignore_errors=True)
 
-    outside = tarfile.TarInfo("flower_photos/../../outside.txt")
-    outside.size = 3
-    make_archive(archive, outside)
-    assert "not safe" in split_module.call("--data-path", tmp_path, "--download")
-    assert not (tmp_path.parent / "outside.txt").exists()
-    link = tarfile.TarInfo("flower_photos/link")
-    link.type, link.linkname = tarfile.SYMTYPE, "../../.."
-    make_archive(archive, link)
-    assert "not safe" in split_module.call("--data-path", tmp_path, "--download")
-
-    with tarfile.open(archive, "w:gz") as tar:
-        tar.addfile(tarfile.TarInfo("other/file"))
-    assert "no folder flower_photos" in split_module.call("--data-path", tmp_path, "--download")
-    assert [path.name for path in tmp_path.iterdir()] == ["flower_photos.tgz"]
+    links = []
+    for name in ("../../outside.txt", "link", "hard", "pipe"):  # what is no plain file in its place is passed over
+        links.append(tarfile.TarInfo(f"flower_photos/{name}"))
+        links[-1].linkname = "flower_photos/nothing"
+    links[0].size = 3
+    links[1].type, links[2].type, links[3].type = tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE
+    make_archive(archive, *links)
+    assert split_module.call("--data-path", tmp_path, "--download", "--overwrite") == ""
+    assert listing(tmp_path / "flower_photos") == ["daisy", "roses"]
+    assert not (tmp_path.parent / "outside.txt").exists() and not (tmp_path / "outside.txt").exists()
 
 
 def test_too_little_disk(tmp_path: Path, split_module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -326,5 +397,5 @@ def test_too_little_disk(tmp_path: Path, split_module: ModuleType, monkeypatch: 
     draw_photos(tmp_path / "flower_photos", {"daisy": 4})
     assert "too little disk" in split_module.call("--data-path", tmp_path)
     assert "too little disk" in split_module.call("--data-path", tmp_path / "new", "--download")
-    assert [path.name for path in tmp_path.iterdir() if path.name != "new"] == ["flower_photos"]
-    assert list((tmp_path / "new").iterdir()) == []
+    assert listing(tmp_path) == ["flower_photos", "new"]
+    assert listing(tmp_path / "new") == []
