@@ -83,7 +83,7 @@ FOREIGN = {"--standalone", "--nproc_per_node", "--nnodes", "--node_rank", "--rdz
 def options_of(folder: str) -> set[str]:
     options = set()
     for script in (ROOT / folder).glob("*.py"):
-        if "ArgumentParser(" in script.read_text(encoding="utf-8") and not script.name.startswith("test_"):
+        if 'if __name__ == "__main__"' in script.read_text(encoding="utf-8") and not script.name.startswith("test_"):
             result = run_here(script, "--help")
             assert result.status == 0 and result.out.startswith("usage: "), script
             options |= set(re.findall(r"--[a-z][\w-]*", result.out))
