@@ -39,7 +39,7 @@ def main() -> None:
 
     cla_dict = dict(enumerate(classes))  # {0: "plane", 1: "car", ...}
     save_path, last_path = args.output_dir / "Lenet.pth", args.output_dir / "Lenet_last.pth"
-    keep_previous(save_path, cla_dict, args.resume)
+    keep_previous(save_path, cla_dict, args.resume)  # an earlier run's files get other names
     save(json.dumps(cla_dict, indent=4), args.output_dir / "class_indices.json")
 
     train_loader = DataLoader(train_set, batch_size=args.batch_size, shuffle=True, num_workers=args.workers)

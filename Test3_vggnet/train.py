@@ -51,7 +51,7 @@ def main() -> None:
     cla_dict = {val: key for key, val in flower_list.items()}  # {0: "daisy", 1: "dandelion", ...}
     save_path = args.output_dir / f"{args.model_name}Net.pth"
     last_path = args.output_dir / f"{args.model_name}Net_last.pth"
-    keep_previous(save_path, cla_dict, args.resume)
+    keep_previous(save_path, cla_dict, args.resume)  # an earlier run's files get other names
     save(json.dumps(cla_dict, indent=4), args.output_dir / "class_indices.json")
 
     pin = device.type == "cuda"  # from pinned memory, the next images go to a GPU while it computes

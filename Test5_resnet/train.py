@@ -57,7 +57,7 @@ def main() -> None:
     cla_dict = {val: key for key, val in flower_list.items()}  # {0: "daisy", 1: "dandelion", ...}
     save_name = args.model_name.replace("resn", "resN")
     save_path, last_path = args.output_dir / f"{save_name}.pth", args.output_dir / f"{save_name}_last.pth"
-    keep_previous(save_path, cla_dict, args.resume)
+    keep_previous(save_path, cla_dict, args.resume)  # an earlier run's files get other names
     save(json.dumps(cla_dict, indent=4), args.output_dir / "class_indices.json")
 
     pin = device.type == "cuda"  # from pinned memory, the next images go to a GPU while it computes
