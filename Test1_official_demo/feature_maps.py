@@ -21,11 +21,12 @@ transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.5
 classes = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 WHAT_TO_SEE = """
 What to see:
-- conv1's kernels: edges (bright beside dark) and colours (two hues that face each other). In an untrained net: noise.
+- conv1's kernels in grey (the mean of red, green and blue): some have a bright stripe beside a dark one, and find edges
+  of that direction. Others are flat in grey and coloured: they find colours. In an untrained net all are noise.
 - conv1's maps: the ship can still be recognised. A map is bright where it finds its kernel's edge or colour, and black
   (0 after ReLU) where it does not.
 - pool1's maps: the same at half the width and height. Of each 2 x 2 values the largest is left.
-- conv2's maps: coarser. A bright place answers to a combination of conv1's edges and colours.
+- conv2's maps: coarser, and blacker. A bright place answers to a combination of what conv1 has found.
 - pool2's maps: 5 x 5 values each. What the ship looks like is gone; what was found, and roughly where, is left, and
   from these 800 values the linear layers tell the class."""
 
@@ -52,12 +53,8 @@ def draw_maps(part: SubFigure, maps: torch.Tensor, columns: int, title: str) -> 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("image", type=Path, nargs="?", metavar="IMAGE", help="an image file")
-    parser.add_argument(
-        "--weights", type=Path, default=HERE / "Lenet.pth", help="weights that train.py wrote (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--save", type=Path, default=HERE / "feature_maps.png", help="file of the picture (default: %(default)s)"
-    )
+    parser.add_argument("--weights", type=Path, default=HERE / "Lenet.pth", help="default: %(default)s")
+    parser.add_argument("--save", type=Path, default=HERE / "feature_maps.png", help="file (default: %(default)s)")
     args = parser.parse_args()
 
     net = LeNet().eval()
@@ -75,21 +72,25 @@ def main() -> None:
         print(
             f"{name}: {(layer == 0).float().mean():.0%} of the values are 0, {black} of {len(layer)} maps 0 everywhere"
         )
-    print(WHAT_TO_SEE)
 
     kernels = net.conv1.weight.detach().permute(0, 2, 3, 1)  # [16, 5, 5, 3]: each is a small picture in colour
-    kernels = 0.5 + 0.5 * kernels / kernels.abs().max()  # 0 becomes grey, on one scale for all
-    with new_figure(args.save, 10, 5.6) as figure:
-        left, middle, right = figure.subfigures(1, 3, width_ratios=[1, 1.1, 2])
-        upper, lower = left.subfigures(2, 1)
-        draw_maps(upper, transforms.ToTensor()(picture).permute(1, 2, 0)[None], 1, "the picture, 32 x 32")
-        draw_maps(lower, kernels, 4, "conv1: 16 kernels, 5 x 5,\nin colour; grey is 0")
-        upper, lower = middle.subfigures(2, 1)
-        draw_maps(upper, maps["conv1"], 4, "conv1 and ReLU:\n16 maps, 28 x 28")
-        draw_maps(lower, maps["pool1"], 4, "pool1: 16 maps, 14 x 14")
-        upper, lower = right.subfigures(2, 1)
-        draw_maps(upper, maps["conv2"], 8, "conv2 and ReLU:\n32 maps, 10 x 10")
-        draw_maps(lower, maps["pool2"], 8, "pool2: 32 maps, 5 x 5")
+    grey = kernels.mean(dim=3, keepdim=True).expand_as(kernels)
+    shares = grey.square().sum(dim=(1, 2, 3)) / kernels.square().sum(dim=(1, 2, 3))
+    print("share of each kernel that is grey, in noise about 0.33:", " ".join(f"{share:.2f}" for share in shares))
+    print(WHAT_TO_SEE)
+
+    scale = 2 * kernels.abs().max()  # one for all kernels
+    picture = transforms.ToTensor()(picture).permute(1, 2, 0)[None]  # [1, 32, 32, 3]
+    with new_figure(args.save, 10, 7.8) as figure:
+        top, middle, bottom = figure.subfigures(3, 1, height_ratios=[1.2, 0.6, 1.05])
+        parts = [*top.subfigures(1, 3), *middle.subfigures(1, 2), *bottom.subfigures(1, 2)]
+        draw_maps(parts[0], picture, 1, "the picture, 32 x 32")
+        draw_maps(parts[1], kernels / scale + 0.5, 4, "conv1: 16 kernels, 5 x 5, in colour")
+        draw_maps(parts[2], grey / scale + 0.5, 4, "the same kernels in grey")
+        draw_maps(parts[3], maps["conv1"], 8, "conv1 and ReLU: 16 maps, 28 x 28")
+        draw_maps(parts[4], maps["pool1"], 8, "pool1: 16 maps, 14 x 14")
+        draw_maps(parts[5], maps["conv2"], 8, "conv2 and ReLU: 32 maps, 10 x 10")
+        draw_maps(parts[6], maps["pool2"], 8, "pool2: 32 maps, 5 x 5")
     print(f"drawn in {args.save}")
 
 

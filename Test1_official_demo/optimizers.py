@@ -84,18 +84,22 @@ def describe_saddle(loss: torch.Tensor) -> str:
 
 
 def describe_valley(paths: torch.Tensor) -> str:
-    """How fast and how straight the descents went along the valley until they passed x = -1, and where they ended."""
+    """How the descents went along the valley until they passed x = -1, and where they ended."""
     x, moves = paths[:, 0], paths.diff(dim=0)
+    last = len(moves)
     passed = (x > -1).any(dim=0)
-    arrival = torch.where(passed, (x > -1).int().argmax(dim=0), len(moves))  # argmax: the first step that passes
-    on_the_way = torch.arange(len(moves))[:, None] < arrival  # [steps, RUNS]
+    arrival = torch.where(passed, (x > -1).int().argmax(dim=0), last)  # argmax: the first step that passes
+    on_the_way = torch.arange(last)[:, None] < arrival  # [steps, RUNS]
     back = (moves[:, 0] < 0)[on_the_way].float().mean()
     walked = (moves.norm(dim=1) * on_the_way).sum(dim=0) / (x[arrival, range(RUNS)] - x[0])
-    steps = arrival[passed].float()
+    if passed.all():
+        arrived = f"x = -1 is passed after {arrival.float().mean():.0f} ± {arrival.float().std():.0f} steps"
+    else:
+        arrived = f"{int(passed.sum())} of {RUNS} pass x = -1 in {last} steps"
     return (
-        f"{len(steps)} of {RUNS} pass x = -1{f', after {steps.mean():.0f} ± {steps.std():.0f} steps' * passed.any()}; "
-        f"{back:.0%} of the steps lead back, {walked.mean():.1f} units are walked for each of x; in the last 200 steps "
-        f"x is {x[-200:].mean():.1f} ± {x[-200:].std():.1f}, the loss {valley(*paths[-200:].unbind(1)).mean():.3f}"
+        f"{arrived}; {back:.0%} of the steps lead back, {walked.mean():.1f} units are walked for each of x; in the "
+        f"last 200 steps x is {x[-200:].mean():.1f} ± {x[-200:].std():.1f}, the loss "
+        f"{valley(*paths[-200:].unbind(1)).mean():.3f}"
     )
 
 
@@ -112,9 +116,7 @@ def draw_path(axes: Axes, surface: Callable, path: torch.Tensor, limits: tuple, 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--save", type=Path, default=HERE / "optimizers.png", help="file of the picture (default: %(default)s)"
-    )
+    parser.add_argument("--save", type=Path, default=HERE / "optimizers.png", help="file (default: %(default)s)")
     args = parser.parse_args()
 
     with new_figure(args.save, 8.4, 7.6) as figure:

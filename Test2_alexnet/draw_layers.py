@@ -18,9 +18,7 @@ KINDS = {nn.Conv2d: ("conv", "#0072b2"), nn.MaxPool2d: ("max pool", "#d55e00"), 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--save", type=Path, default=HERE / "layers.png", help="file of the picture (default: %(default)s)"
-    )
+    parser.add_argument("--save", type=Path, default=HERE / "layers.png", help="file (default: %(default)s)")
     args = parser.parse_args()
 
     net = AlexNet(num_classes=5).eval()

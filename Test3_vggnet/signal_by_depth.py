@@ -34,9 +34,7 @@ def signal(model_name: str, kaiming: bool) -> list[float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model-name", choices=cfgs, default="vgg19", help="which VGG (default: %(default)s)")
-    parser.add_argument(
-        "--save", type=Path, default=HERE / "signal_by_depth.png", help="file of the picture (default: %(default)s)"
-    )
+    parser.add_argument("--save", type=Path, default=HERE / "signal_by_depth.png", help="file (default: %(default)s)")
     args = parser.parse_args()
 
     starts = {"Kaiming: variance 2 / fan in": True, "Xavier: variance 2 / (fan in + fan out)": False}
@@ -48,7 +46,8 @@ def main() -> None:
         ):
             sizes = signal(args.model_name, kaiming)
             axes.plot(range(1, len(sizes) + 1), sizes, style, color=color, label=label)
-            print(f"{label}: {sizes[0]:.3g} after the first layer, {sizes[-1]:.3g} after the last")
+            print(f"{label}: {sizes[0]:.3g} after the first convolution, ", end="")
+            print(f"{sizes[convolutions - 1]:.3g} after the last, {sizes[-1]:.3g} after the last linear layer")
         axes.axvline(convolutions + 0.5, color="0.6", linestyle=":")
         axes.text(convolutions + 0.6, 0.5, "linear layers", fontsize=11, transform=axes.get_xaxis_transform())
         axes.set_title(f"{args.model_name} before training: the signal's size by depth")

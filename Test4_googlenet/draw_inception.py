@@ -34,9 +34,7 @@ def main() -> None:
     blocks = [name for name, _ in net.named_children() if name.startswith("inception")]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--block", choices=blocks, default="inception3a", help="which block (default: %(default)s)")
-    parser.add_argument(
-        "--save", type=Path, default=HERE / "inception.png", help="file of the picture (default: %(default)s)"
-    )
+    parser.add_argument("--save", type=Path, default=HERE / "inception.png", help="file (default: %(default)s)")
     args = parser.parse_args()
 
     block = getattr(net, args.block)

@@ -89,9 +89,7 @@ def main() -> None:
         ("--seeds", 3, "number of runs of each net"),
     ):
         parser.add_argument(name, type=int, default=default, help=f"{text} (default: %(default)s)")
-    parser.add_argument(
-        "--save", type=Path, default=HERE / "degradation.png", help="file of the picture (default: %(default)s)"
-    )
+    parser.add_argument("--save", type=Path, default=HERE / "degradation.png", help="file (default: %(default)s)")
     args = parser.parse_args()
     if min(args.images, args.epochs, args.seeds) < 1:
         parser.error("--images, --epochs and --seeds must be at least 1")
@@ -117,18 +115,16 @@ def main() -> None:
                     gradients.append(gradient)
                 runs = torch.tensor(losses)  # [seeds, epochs]
                 last = ", ".join(f"{loss:.3f}" for loss in runs[:, -1].tolist())
-                print(
-                    f"{title} net of {layers} layers: last training loss {runs[:, -1].mean():.3f} ({last}), gradient of "
-                    f"the first layer {sum(gradients) / args.seeds:.2f}, {time.perf_counter() - start:.0f} s"
-                )
+                print(f"{title} net of {layers} layers: last training loss {runs[:, -1].mean():.3f} ({last}),", end=" ")
+                print(f"first layer's gradient {sum(gradients) / args.seeds:.2f}, {time.perf_counter() - start:.0f} s")
                 epochs = range(1, args.epochs + 1)
                 axes.plot(epochs, runs.mean(dim=0), style, color=color, markersize=4, label=f"{layers} layers")
                 axes.fill_between(epochs, runs.amin(dim=0), runs.amax(dim=0), color=color, alpha=0.2)
-            axes.set(title=f"{title} nets", xlabel="epoch", ylim=(0, None))
+            axes.set(title=f"{title} nets", xlabel="epoch")
             axes.xaxis.get_major_locator().set_params(integer=True)
             axes.grid(alpha=0.3)
             axes.legend(fontsize=11)
-        both[0].set_ylabel("training loss")
+        both[0].set(ylabel="training loss", ylim=(0, None))
         runs_text = f"mean of {args.seeds} runs, and from the lowest to the highest" if args.seeds > 1 else "one run"
         figure.suptitle(f"CIFAR-10, {len(images)} training images: {runs_text}")
     print(f"drawn in {args.save}")
