@@ -5,14 +5,16 @@ python convolution.py               # writes convolution.png
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
 from torch.nn import functional as F
 
 from helpers import HERE, run
 from plots import new_figure
+
+if TYPE_CHECKING:  # when the script runs, plots.py imports matplotlib, and copes with a wrong MPLBACKEND
+    from matplotlib.axes import Axes
 
 BLUE, ORANGE = "#0072b2", "#d55e00"
 # an upright edge: low values on the left, high ones on the right
@@ -29,7 +31,7 @@ def convolve(stride: int = 1, padding: int = 0) -> torch.Tensor:
     return output
 
 
-def draw_grid(axes: Axes, x: float, y: float, values: torch.Tensor, title: str, padding: int = 0) -> None:
+def draw_grid(axes: "Axes", x: float, y: float, values: torch.Tensor, title: str, padding: int = 0) -> None:
     """A grid of numbers with its upper left corner at (x, y), `padding` rings of grey zeros included."""
     values = F.pad(values, (padding,) * 4)
     height, width = values.shape
@@ -37,19 +39,19 @@ def draw_grid(axes: Axes, x: float, y: float, values: torch.Tensor, title: str, 
         for column in range(width):
             inside = padding <= row < height - padding and padding <= column < width - padding
             color = "white" if inside else "0.85"
-            axes.add_patch(Rectangle((x + column, y + row), 1, 1, facecolor=color, edgecolor="0.5"))
+            axes.bar(x + column + 0.5, 1, 1, bottom=y + row, facecolor=color, edgecolor="0.5")
             text = str(values[row, column].item())
             axes.text(x + column + 0.5, y + row + 0.5, text, ha="center", va="center", fontsize=11)
     axes.text(x + width / 2, y + height + 0.25, title, ha="center", va="top", fontsize=11)
 
 
-def draw_window(axes: Axes, x: float, y: float, size: int, color: str, style: str = "-") -> None:
+def draw_window(axes: "Axes", x: float, y: float, size: int, color: str, style: str = "-") -> None:
     """A frame around `size` x `size` cells."""
-    axes.add_patch(Rectangle((x, y), size, size, facecolor=color, alpha=0.15))
-    axes.add_patch(Rectangle((x, y), size, size, fill=False, edgecolor=color, linewidth=3, linestyle=style))
+    axes.bar(x + size / 2, size, size, bottom=y, facecolor=color, alpha=0.15)
+    axes.bar(x + size / 2, size, size, bottom=y, fill=False, edgecolor=color, linewidth=3, linestyle=style)
 
 
-def draw_one_output(axes: Axes) -> None:
+def draw_one_output(axes: "Axes") -> None:
     """The image, the kernel and the output, and how the output in row 1, column 1 comes about."""
     draw_grid(axes, 0, 0, IMAGE, "input, 5 x 5")
     draw_grid(axes, 6.5, 1, KERNEL, "kernel, 3 x 3")
@@ -69,7 +71,7 @@ def draw_one_output(axes: Axes) -> None:
     axes.text(15, 2.5, text, va="center", fontsize=11, linespacing=1.6)
 
 
-def draw_size(axes: Axes, x: float, y: float, stride: int, padding: int) -> None:
+def draw_size(axes: "Axes", x: float, y: float, stride: int, padding: int) -> None:
     """The first two places of the kernel, and the two outputs that come from them."""
     side, output = len(IMAGE) + 2 * padding, convolve(stride, padding)
     draw_grid(axes, x, y, IMAGE, "", padding)

@@ -5,15 +5,17 @@ python draw_net.py                  # writes lenet.png
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
 from torch import nn
 
 from helpers import HERE, run
 from model import LeNet
 from plots import new_figure
+
+if TYPE_CHECKING:  # when the script runs, plots.py imports matplotlib, and copes with a wrong MPLBACKEND
+    from matplotlib.axes import Axes
 
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
 
@@ -27,18 +29,18 @@ def describe(name: str, layer: nn.Module) -> str:
     return f"{name}\n{kind[type(layer)]}\n{count:,}"
 
 
-def draw_values(axes: Axes, x: float, shape: torch.Size, color: str) -> float:
+def draw_values(axes: "Axes", x: float, shape: torch.Size, color: str) -> float:
     """Draw maps [channels, height, width] as a stack of sheets, or values [count] as a bar. Returns where it ends."""
     if len(shape) == 1:
         size = shape[0] / 40
-        axes.add_patch(Rectangle((x, -size / 2), 0.25, size, facecolor=color, alpha=0.6, edgecolor="black"))
+        axes.bar(x + 0.12, size, 0.25, bottom=-size / 2, facecolor=color, alpha=0.6, edgecolor="black")
         axes.text(x + 0.12, size / 2 + 0.15, str(shape[0]), ha="center", va="bottom", fontsize=11)
         return x + 0.25
     size = shape[1] / 14
     sheets = max(1, shape[0] // 4)  # as many as can be told apart
     for i in range(sheets):
-        corner = (x + 0.1 * i, -size / 2 - 0.1 * i + 0.05 * sheets)
-        axes.add_patch(Rectangle(corner, size, size, facecolor="white", edgecolor=color, linewidth=1.2))
+        bottom = -size / 2 - 0.1 * i + 0.05 * sheets
+        axes.bar(x + size / 2 + 0.1 * i, size, size, bottom=bottom, facecolor="white", edgecolor=color, linewidth=1.2)
     right = x + 0.1 * (sheets - 1) + size
     text = " x ".join(map(str, shape))
     axes.text((x + right) / 2, size / 2 + 0.05 * sheets + 0.15, text, ha="center", va="bottom", fontsize=11)

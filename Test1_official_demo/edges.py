@@ -5,9 +5,9 @@ python edges.py photo.jpg           # writes edges.png; without a picture, of sh
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from matplotlib.axes import Axes
 from PIL import Image, ImageDraw
 from torch import nn, optim
 from torch.nn import functional as F
@@ -15,6 +15,9 @@ from torchvision.transforms.functional import to_tensor
 
 from helpers import HERE, open_image, run
 from plots import new_figure
+
+if TYPE_CHECKING:  # when the script runs, plots.py imports matplotlib, and copes with a wrong MPLBACKEND
+    from matplotlib.axes import Axes
 
 KERNEL = torch.tensor([[-1.0, 0.0, 1.0], [-1.0, 0.0, 1.0], [-1.0, 0.0, 1.0]])
 STEPS = (0, 10, 100, 3000)  # after which the learned kernel is drawn
@@ -50,7 +53,7 @@ def learn(image: torch.Tensor, target: torch.Tensor) -> dict[int, torch.Tensor]:
     return kernels
 
 
-def draw_kernel(axes: Axes, kernel: torch.Tensor, title: str) -> None:
+def draw_kernel(axes: "Axes", kernel: torch.Tensor, title: str) -> None:
     """A kernel's weights: as numbers, and the larger the brighter."""
     axes.imshow(kernel, cmap="gray", vmin=-1.5, vmax=1.5)
     for row in range(3):

@@ -7,15 +7,18 @@ All maps of a layer share one grey scale, from 0 (black) to the layer's largest 
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from matplotlib.figure import SubFigure
 from PIL import Image, ImageDraw
 from torchvision import transforms
 
 from helpers import HERE, load_weights, open_image, read_weights, run
 from model import LeNet
 from plots import new_figure
+
+if TYPE_CHECKING:  # when the script runs, plots.py imports matplotlib, and copes with a wrong MPLBACKEND
+    from matplotlib.figure import SubFigure
 
 transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))])
 classes = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -42,7 +45,7 @@ def draw_ship() -> Image.Image:
     return image.resize((32, 32), Image.Resampling.LANCZOS)
 
 
-def draw_maps(part: SubFigure, maps: torch.Tensor, columns: int, title: str) -> None:
+def draw_maps(part: "SubFigure", maps: torch.Tensor, columns: int, title: str) -> None:
     """Draw maps [count, height, width], or kernels [count, height, width, 3] in colour, in rows of `columns`."""
     part.suptitle(title, fontsize=12)
     for axes, one in zip(part.subplots(len(maps) // columns, columns, squeeze=False).flat, maps, strict=True):

@@ -9,13 +9,16 @@ gradient, as the gradient of a batch differs from that of all images: what is pr
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from matplotlib.axes import Axes
 from torch import optim
 
 from helpers import HERE, run
 from plots import new_figure
+
+if TYPE_CHECKING:  # when the script runs, plots.py imports matplotlib, and copes with a wrong MPLBACKEND
+    from matplotlib.axes import Axes
 
 OPTIMIZERS = {  # name: the optimizer, its options, and the colour and the style of its line
     "SGD": (optim.SGD, {}, "#000000", "-"),
@@ -103,13 +106,14 @@ def describe_valley(paths: torch.Tensor) -> str:
     )
 
 
-def draw_path(axes: Axes, surface: Callable, path: torch.Tensor, limits: tuple, color: str) -> None:
+def draw_path(axes: "Axes", surface: Callable, path: torch.Tensor, limits: tuple, color: str) -> None:
     """Draw a path [steps + 1, 2] over the lines of equal loss."""
     left, right, low, high = limits
     x, y = torch.meshgrid(torch.linspace(left, right, 100), torch.linspace(low, high, 100), indexing="xy")
-    axes.contour(x, y, surface(x, y), levels=LEVELS, colors="0.75", linewidths=0.7, antialiased=False)
+    values = [values.numpy() for values in (x, y, surface(x, y))]
+    axes.contour(*values, levels=LEVELS, colors="0.75", linewidths=0.7, antialiased=False)
     axes.plot(*path.T, color=color, linewidth=1.2)
-    axes.plot(*path[0], marker="X", markersize=9, color="black")
+    axes.plot(*path[0].tolist(), marker="X", markersize=9, color="black")
     axes.plot(0, 1 if surface is saddle else 0, marker="*", markersize=12, color="black")
     axes.set(xlim=(left, right), ylim=(low, high))
 

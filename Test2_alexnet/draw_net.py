@@ -5,15 +5,17 @@ python draw_net.py                  # writes alexnet.png
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from matplotlib.axes import Axes
-from matplotlib.patches import FancyBboxPatch
 from torch import nn
 
 from helpers import HERE, run
 from model import AlexNet
 from plots import new_figure
+
+if TYPE_CHECKING:  # when the script runs, plots.py imports matplotlib, and copes with a wrong MPLBACKEND
+    from matplotlib.axes import Axes
 
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
 # the paper's layers; with groups=2 each half reads its own GPU's maps alone
@@ -36,14 +38,13 @@ def count(layer: nn.Module) -> int:
     return sum(p.numel() for p in layer.parameters())
 
 
-def draw_box(axes: Axes, x: float, y: float, text: str, color: str, width: float = BOX) -> None:
+def draw_box(axes: "Axes", x: float, y: float, text: str, color: str, width: float = BOX) -> None:
     """A box around (x, y) with a text, which stands upright in a narrow one."""
-    style = {"boxstyle": "round,pad=0,rounding_size=0.12", "facecolor": "white", "edgecolor": color, "linewidth": 2}
-    axes.add_patch(FancyBboxPatch((x - width / 2, y - 0.7), width, 1.4, **style))
+    axes.bar(x, 1.4, width, bottom=y - 0.7, facecolor="white", edgecolor=color, linewidth=2)
     axes.text(x, y, text, ha="center", va="center", fontsize=10, rotation=90 if width < 1 else 0)
 
 
-def draw_lane(axes: Axes, y: float, widths: list[int], sizes: list[int], pooling: str) -> None:
+def draw_lane(axes: "Axes", y: float, widths: list[int], sizes: list[int], pooling: str) -> None:
     """A box for the output of each layer but the last, and an arrow from each to the next.
 
     Args:
@@ -61,7 +62,7 @@ def draw_lane(axes: Axes, y: float, widths: list[int], sizes: list[int], pooling
             draw_arrow(axes, i, y, y)
 
 
-def draw_arrow(axes: Axes, i: int, start: float, end: float) -> None:
+def draw_arrow(axes: "Axes", i: int, start: float, end: float) -> None:
     """An arrow to layer i, counted from 0, from the one before: from a lane's y to its own or another's y."""
     x = COLUMN * (i + 1) - BOX / 2
     left = COLUMN * i + (1.3 if i - 1 in POOLED else BOX / 2)

@@ -5,13 +5,14 @@ python receptive_field.py           # writes receptive_field.png
 
 import argparse
 from pathlib import Path
-
-from matplotlib.axes import Axes
-from matplotlib.patches import Polygon, Rectangle
+from typing import TYPE_CHECKING
 
 from helpers import HERE, run
 from model import cfgs
 from plots import new_figure
+
+if TYPE_CHECKING:  # when the script runs, plots.py imports matplotlib, and copes with a wrong MPLBACKEND
+    from matplotlib.axes import Axes
 
 BLUE, ORANGE = "#0072b2", "#d55e00"
 
@@ -30,18 +31,19 @@ def receptive_fields(cfg: list[int | str]) -> list[int]:
     return fields
 
 
-def draw_stack(axes: Axes, layers: int) -> None:
+def draw_stack(axes: "Axes", layers: int) -> None:
     """One output on top, and below it, layer by layer, a row of the values that it rests on, down to the input."""
     fields = [1, *receptive_fields([64] * layers)]
     for depth, width in enumerate(fields):
         y = -1.6 * depth
         for x in range(-4, 5):
             inside = abs(x) <= width // 2
-            axes.add_patch(Rectangle((x - 0.5, y), 1, 0.7, facecolor=BLUE if inside else "white", edgecolor="0.4"))
+            axes.bar(x, 0.7, 1, bottom=y, facecolor=BLUE if inside else "white", edgecolor="0.4")
         if depth < layers:
             below = fields[depth + 1] / 2
-            corners = [(-width / 2, y), (width / 2, y), (below, y - 0.9), (-below, y - 0.9)]
-            axes.add_patch(Polygon(corners, facecolor=BLUE, alpha=0.2))
+            axes.fill(
+                [-width / 2, width / 2, below, -below], [y, y, y - 0.9, y - 0.9], color=BLUE, alpha=0.2, linewidth=0
+            )
             axes.text(4.8, y - 0.45, "3 x 3", va="center", fontsize=10)
     axes.text(4.8, 0.35, "output", va="center", fontsize=10)
     axes.text(4.8, -1.6 * layers + 0.35, "input", va="center", fontsize=10)

@@ -5,26 +5,27 @@ python draw_inception.py            # writes inception.png, of inception3a
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from matplotlib.axes import Axes
-from matplotlib.patches import FancyBboxPatch
 
 from helpers import HERE, run
 from model import GoogLeNet
 from plots import new_figure
 
+if TYPE_CHECKING:  # when the script runs, plots.py imports matplotlib, and copes with a wrong MPLBACKEND
+    from matplotlib.axes import Axes
+
 BLUE, ORANGE, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
 
 
-def draw_box(axes: Axes, x: float, y: float, text: str, color: str, width: float = 2.6) -> None:
+def draw_box(axes: "Axes", x: float, y: float, text: str, color: str, width: float = 2.6) -> None:
     """A box around (x, y) with a text."""
-    style = {"boxstyle": "round,pad=0,rounding_size=0.12", "facecolor": "white", "edgecolor": color, "linewidth": 2}
-    axes.add_patch(FancyBboxPatch((x - width / 2, y - 0.45), width, 0.9, **style))
+    axes.bar(x, 0.9, width, bottom=y - 0.45, facecolor="white", edgecolor=color, linewidth=2)
     axes.text(x, y, text, ha="center", va="center", fontsize=11)
 
 
-def draw_arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+def draw_arrow(axes: "Axes", start: tuple[float, float], end: tuple[float, float]) -> None:
     """An arrow from `start` to `end`."""
     axes.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": "0.3", "shrinkA": 0, "shrinkB": 0})
 

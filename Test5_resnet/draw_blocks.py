@@ -5,14 +5,16 @@ python draw_blocks.py               # writes blocks.png
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from matplotlib.axes import Axes
-from matplotlib.patches import FancyBboxPatch
 from torch import nn
 
 from helpers import HERE, run
 from model import BasicBlock, Bottleneck, resnet34, resnet50
 from plots import new_figure
+
+if TYPE_CHECKING:  # when the script runs, plots.py imports matplotlib, and copes with a wrong MPLBACKEND
+    from matplotlib.axes import Axes
 
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
 
@@ -22,16 +24,15 @@ def weights(module: nn.Module) -> int:
     return sum(layer.weight.numel() for layer in module.modules() if isinstance(layer, nn.Conv2d))
 
 
-def draw_conv(axes: Axes, x: float, y: float, conv: nn.Conv2d, color: str) -> None:
+def draw_conv(axes: "Axes", x: float, y: float, conv: nn.Conv2d, color: str) -> None:
     """A convolution and its batch norm, in a box around (x, y)."""
-    style = {"boxstyle": "round,pad=0,rounding_size=0.12", "facecolor": "white", "edgecolor": color, "linewidth": 2}
-    axes.add_patch(FancyBboxPatch((x - 1.25, y - 0.6), 2.5, 1.2, **style))
+    axes.bar(x, 1.2, 2.5, bottom=y - 0.6, facecolor="white", edgecolor=color, linewidth=2)
     side, stride = conv.kernel_size[0], ", stride 2" * (conv.stride[0] == 2)
     text = f"conv {side} x {side}{stride}\n{conv.in_channels} → {conv.out_channels}\nbatch norm"
     axes.text(x, y, text, ha="center", va="center", fontsize=10)
 
 
-def draw_block(axes: Axes, block: BasicBlock | Bottleneck, title: str) -> None:
+def draw_block(axes: "Axes", block: BasicBlock | Bottleneck, title: str) -> None:
     """The convolutions from top to bottom, which are F(x), and on their right the shortcut."""
     arrow = {"arrowstyle": "-|>", "color": "0.3", "shrinkA": 0, "shrinkB": 0}
     convs = [layer for layer in block.children() if isinstance(layer, nn.Conv2d)]

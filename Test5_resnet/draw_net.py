@@ -6,15 +6,17 @@ python draw_net.py --model-name resnet50    # writes resnet50.png: layer1 has a 
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from matplotlib.axes import Axes
-from matplotlib.patches import FancyBboxPatch
 from torch import nn
 
 from helpers import HERE, run
 from model import models
 from plots import new_figure
+
+if TYPE_CHECKING:  # when the script runs, plots.py imports matplotlib, and copes with a wrong MPLBACKEND
+    from matplotlib.axes import Axes
 
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
 COLUMN, ROW, BOX = 2.6, 3.0, 1.9  # the width of a column, the height of a row, the width of a box
@@ -22,20 +24,19 @@ SOLID = {"color": GREEN, "linewidth": 2.5}
 DASHED = {"color": ORANGE, "linewidth": 2.5, "linestyle": "--"}
 
 
-def draw_box(axes: Axes, x: float, y: float, text: str, color: str) -> None:
+def draw_box(axes: "Axes", x: float, y: float, text: str, color: str) -> None:
     """A box around (x, y) with a text."""
-    style = {"boxstyle": "round,pad=0,rounding_size=0.12", "facecolor": "white", "edgecolor": color, "linewidth": 2}
-    axes.add_patch(FancyBboxPatch((x - BOX / 2, y - 0.7), BOX, 1.4, **style))
+    axes.bar(x, 1.4, BOX, bottom=y - 0.7, facecolor="white", edgecolor=color, linewidth=2)
     axes.text(x, y, text, ha="center", va="center", fontsize=10)
 
 
-def draw_arrow(axes: Axes, *points: tuple[float, float]) -> None:
+def draw_arrow(axes: "Axes", *points: tuple[float, float]) -> None:
     """An arrow along `points`, around corners where there are more than two."""
     axes.plot(*zip(*points, strict=True), color="0.3", linewidth=1)
     axes.annotate("", points[-1], points[-2], arrowprops={"arrowstyle": "-|>", "color": "0.3", "shrinkB": 0})
 
 
-def draw_block(axes: Axes, x: float, y: float, block: nn.Module) -> None:
+def draw_block(axes: "Axes", x: float, y: float, block: nn.Module) -> None:
     """A block's convolutions in a box, and around the box its shortcut: dashed if it is a convolution itself."""
     convs = [layer for layer in block.children() if isinstance(layer, nn.Conv2d)]
     lines = [f"{c.kernel_size[0]} x {c.kernel_size[0]}, {c.out_channels}" + ", / 2" * (c.stride[0] == 2) for c in convs]
@@ -82,7 +83,7 @@ def main() -> None:
         axes.plot([], [], **SOLID, label="shortcut: x as it is")
         axes.plot([], [], **DASHED, label="shortcut: x through a 1 x 1 convolution")
         axes.legend(loc="upper right", fontsize=11, title="/ 2: with stride 2")
-        axes.margins(0.01)
+        axes.set(xlim=(-1.5, 5.5 * COLUMN + 0.2), ylim=(-4 * ROW - 1.3, 0.9))
         axes.axis("off")
     for name, block in net.named_modules():
         if getattr(block, "downsample", None) is not None:

@@ -347,7 +347,7 @@ def test_a_rename_that_fails_for_a_moment_and_a_picture_that_cannot_be_written(
 
     def held(self: Path, target: Path) -> Path:
         tries.append(target.name)
-        if tries.count(target.name) < 3 and "previous" not in target.name or "results" in target.name:
+        if (tries.count(target.name) < 3 and "previous" not in target.name) or "results" in target.name:
             raise PermissionError(13, "held open", str(self))
         return replace(self, target)
 

@@ -92,7 +92,11 @@ def test_training_is_that_of_a_plain_loop(folder: str, tmp_path: Path, cifar10: 
         parts = [datasets.CIFAR10(data, train=train, transform=contract_transform(folder)) for train in (True, False)]
         sets = [TensorDataset(torch.stack([image for image, _ in p]), torch.tensor(p.targets)) for p in parts]
     else:
-        data, (weights, options, extra), batch_size = draw_data_set(tmp_path / "data"), FLOWER_LESSONS[folder], 3
+        data, (weights, options, extra), batch_size = (
+            draw_data_set(tmp_path / "data", train=3),
+            FLOWER_LESSONS[folder],
+            2,
+        )
         sets = [
             datasets.ImageFolder(data / part, contract_transform(folder, part == "train")) for part in ("train", "val")
         ]
@@ -407,3 +411,19 @@ def test_a_folder_alone_trains_and_predicts_from_any_directory(tmp_path: Path, d
     result = run_alone(copy / "predict.py", *options, cwd=elsewhere)
     assert result.status == 0 and "true class: " in result.out and str(copy / "resNet18_prediction.png") in result.out
     assert list(elsewhere.iterdir()) == []
+
+
+DRAWING = {  # script: options that let it end soon
+    "Test1_official_demo/convolution.py": [], "Test1_official_demo/draw_net.py": [], "Test1_official_demo/edges.py": [],
+    "Test1_official_demo/optimizers.py": [], "Test2_alexnet/draw_layers.py": [], "Test2_alexnet/draw_net.py": [],
+    "Test3_vggnet/receptive_field.py": [], "Test3_vggnet/signal_by_depth.py": ["--model-name", "vgg11"],
+    "Test4_googlenet/draw_inception.py": ["--block", "inception4a"], "Test4_googlenet/draw_net.py": [],
+    "Test5_resnet/draw_blocks.py": [], "Test5_resnet/draw_net.py": ["--model-name", "resnet50"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("script", DRAWING)
+def test_drawing_scripts_draw_and_name_their_picture(script: str, tmp_path: Path) -> None:
+    result = run_here(ROOT / script, *DRAWING[script], "--save", tmp_path / "a.png")
+    assert result.status == 0 and str(tmp_path / "a.png") in result.out, result.err
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
