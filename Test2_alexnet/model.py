@@ -1,4 +1,4 @@
-"""AlexNet, half as wide: the share of the net that one of the paper's two GPUs held.
+"""AlexNet with half the channels of the paper's net everywhere, and so a quarter of its parameters.
 
 Krizhevsky, Sutskever, Hinton: ImageNet Classification with Deep Convolutional Neural Networks, 2012.
 """

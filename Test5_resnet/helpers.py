@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 from torchvision import datasets
 
 HERE = Path(__file__).resolve().parent
-HIDDEN = re.compile(r"(^|/)(\.|(__MACOSX|@eaDir|\$RECYCLE\.BIN|System Volume Information)(/|$))")  # or a system's own
+HIDDEN = re.compile(r"(^|/)(\.|(__MACOSX|@eaDir|\$RECYCLE\.BIN|System Volume Information)(/|$))", re.IGNORECASE)
 LIMITS = {  # what torch says where a machine's limit is reached: what helps
     r"DataLoader worker|shared memory|/torch_\w+>": "a worker failed: try --workers 0, or docker run --shm-size=2g",
     "out of memory|ALLOC_FAILED|allocate memory|not enough memory|MemoryError": "out of memory: try less --batch-size",
@@ -111,12 +111,12 @@ def predict_parser(description: str, model_names: Iterable[str] = (), default: s
 def find_images(*paths: Path) -> list[Path]:
     """The images that `paths` name: files, and in folders and their subfolders all that Pillow can open, by the file's
     ending, sorted by name. What is left out of a folder is counted and named."""
-    endings = {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    endings = {ending for ending, kind in Image.registered_extensions().items() if kind in {*Image.OPEN, "MPO"}}
     images = []
     for path in paths:
         files = [file for file in sorted(path.rglob("*")) if not HIDDEN.search(file.relative_to(path).as_posix())]
         found = [file for file in files if file.suffix.lower() in endings and file.is_file()]
-        if others := [file.name for file in files if file.suffix.lower() not in endings and file.is_file()]:
+        if others := sorted(file.name for file in {*files} - {*found} if not file.is_dir()):
             print(f"left out of {path}: {len(others)} files that are no images, such as {others[0]}")
         if not found and not path.is_file():
             raise UserError(f"no images in the folder {path}" if path.is_dir() else f"no image file {path}")

@@ -10,8 +10,8 @@ petals, how wide they are, how large the centre is, and whether the flower is a 
 import argparse
 import math
 import random
-import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -230,9 +230,9 @@ def draw_demo_set(folder: Path, images_per_class: int = 200, seed: int = 0) -> N
     """
     if folder.exists():
         raise FileExistsError(f"{folder} is there already")
-    unfinished = folder.with_name(f"{folder.name}.tmp")
-    shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was killed
-    try:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".demo_flowers_", dir=folder.parent) as work:
+        unfinished = Path(work, folder.name)
         for class_name in FLOWERS:
             class_folder = unfinished / class_name
             class_folder.mkdir(parents=True)
@@ -241,8 +241,6 @@ def draw_demo_set(folder: Path, images_per_class: int = 200, seed: int = 0) -> N
                 picture = draw_picture(class_name, rng)
                 picture.save(class_folder / f"{class_name}_{i:03d}.jpg", quality=rng.randint(75, 95))
         unfinished.rename(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def main() -> None:
@@ -256,10 +254,10 @@ def main() -> None:
     try:
         draw_demo_set(args.folder, args.images_per_class, args.seed)
     except OSError as error:
-        raise SystemExit(f"demo_flowers.py: {error}") from error
+        sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        print("demo_flowers.py: stopped; nothing was drawn", file=sys.stderr)
-        raise SystemExit(130) from None
+        print("stopped: nothing was drawn", file=sys.stderr)
+        sys.exit(130)
     print(f"drew {args.images_per_class} pictures of each of {', '.join(FLOWERS)} in {args.folder}")
 
 

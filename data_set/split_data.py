@@ -4,314 +4,278 @@ python split_data.py               # flower_data/flower_photos -> flower_data/tr
 python split_data.py --download    # fetch the official photos (229 MB) first
 python split_data.py --demo        # draw a demo set instead: no network needed
 python split_data.py --photos my_pictures --data-path my_data      # your own: my_pictures/<class>/*.jpg
-python split_data.py --check my_data                               # name every image that cannot be read
+python split_data.py --check flower_data                           # list every image that cannot be read
 """
 
 import argparse
 import contextlib
+import hashlib
+import http.client
 import random
 import re
 import shutil
-import socket
 import sys
 import tarfile
+import tempfile
+import urllib.request
 import warnings
 import zlib
 from collections.abc import Iterator
+from os.path import lexists  # also true of a symbolic link to nothing
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from PIL import Image
-from torchvision.datasets.utils import check_integrity, download_url
 
 from demo_flowers import draw_demo_set
 
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
 HERE = Path(__file__).resolve().parent
 VAL_RATE = 0.1
-HIDDEN = re.compile(r"(^|/)(\.|(__MACOSX|@eaDir|\$RECYCLE\.BIN|System Volume Information)(/|$))")  # or a system's own
 
 URL = "https://storage.googleapis.com/download.tensorflow.org/example_images/flower_photos.tgz"
 ARCHIVE = "flower_photos.tgz"
 MD5 = "6f87fb78e9cc9ab41eff2015b380011d"
 ARCHIVE_BYTES = 228_813_984
+TIMEOUT = 60  # seconds without a byte after which a download ends
 
-# in --data-path, while a split is at work
-LOCK, BUILDING, NEW, UNPACKING = ".split_data.lock", ".split_data.building", ".split_data.new", ".split_data.unpacking"
+# what counts as an image is the same in the lesson folders. Pillow opens .mpo as a JPEG, so OPEN does not list it
+ENDINGS = {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN or kind == "MPO"}
+HIDDEN = re.compile(r"(^|/)(\.|(__MACOSX|@eaDir|\$RECYCLE\.BIN|System Volume Information)(/|$))", re.IGNORECASE)
+Image.MAX_IMAGE_PIXELS = 2**28  # Pillow refuses twice as many; its own limit is below what phones take
 
 
 class SplitError(Exception):
-    """Something the user can mend: the message says what is wrong and what to do."""
+    """Something the user can put right. The message is one line: what is wrong, and what to do."""
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    data_path = HERE / "flower_data"
-    parser.add_argument(
-        "--data-path", type=Path, default=data_path, help="where train/ and val/ are made (%(default)s)"
-    )
-    parser.add_argument("--photos", type=Path, help="one folder of photos per class (flower_photos in --data-path)")
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument("--download", action="store_true", help="fetch the official flower photos first (229 MB)")
-    source.add_argument("--demo", action="store_true", help="draw a demo set and split that: needs no network")
-    source.add_argument("--check", type=Path, metavar="PATH", help="only name the images in PATH that cannot be read")
-    parser.add_argument("--overwrite", action="store_true", help="replace train/ and val/ where they exist")
-    parser.add_argument("--seed", type=int, default=0, help="another seed, another split (%(default)s)")
-    args = parser.parse_args()
-    if args.photos and (args.download or args.demo):
-        parser.error("--photos names your own pictures: it does not go with --download or --demo")
-    return args
-
-
-# ---------------------------------------------------------------- images
+    parser = argparse.ArgumentParser(description="Split photos into train/ and val/, 10 % of each class to val/.")
+    add = parser.add_argument
+    add("--data-path", type=Path, default=HERE / "flower_data", help="where train/ and val/ go (default: %(default)s)")
+    add("--overwrite", action="store_true", help="replace train/ and val/ where they exist")
+    add("--seed", type=int, default=0, help="another seed, another split (default: %(default)s)")
+    add = parser.add_mutually_exclusive_group().add_argument
+    add("--photos", type=Path, help="one subfolder of photos per class (default: flower_photos in --data-path)")
+    add("--download", action="store_true", help="fetch the official flower photos first (229 MB)")
+    add("--demo", action="store_true", help="draw a demo set and split that: needs no network")
+    add("--check", type=Path, metavar="PATH", help="only list the images in PATH that cannot be read")
+    return parser.parse_args()
 
 
 def find_images(folder: Path) -> list[Path]:
-    """The images in a folder and its subfolders, in an order that every machine agrees on.
+    """The files in `folder` and its subfolders with an image's ending, in the same order on every machine. Hidden and
+    system folders are passed over, and the other files counted and named."""
+    names = {path: path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+    files = [path for path in sorted(names, key=names.get) if not HIDDEN.search(names[path]) and not path.is_dir()]
+    others: dict[str, list[str]] = {}
+    for path in files:
+        if path.suffix.lower() not in ENDINGS:
+            others.setdefault(path.suffix.lower() or "other", []).append(names[path])
+    for ending, left_out in others.items():
+        print(f"left out of {folder}: {len(left_out)} {ending} files that Pillow cannot open, such as {left_out[0]}")
+    return [path for path in files if path.suffix.lower() in ENDINGS]
 
-    An image is what Pillow can open, by the file's ending. How many other files there are is printed.
-    """
-    endings = {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN}
-    paths = sorted(folder.rglob("*"), key=lambda path: path.relative_to(folder).as_posix())
-    files = [path for path in paths if not HIDDEN.search(path.relative_to(folder).as_posix()) and path.is_file()]
-    others = [path.name for path in files if path.suffix.lower() not in endings]
-    if others:
-        print(f"left out of {folder}: {len(others)} files that are no images, such as {others[0]}")
-    return [path for path in files if path.suffix.lower() in endings]
 
-
-def what_is_wrong(path: Path) -> str:
-    """Why an image cannot be trained on, or nothing. The rules are those of open_image in the lessons' helpers.py."""
-    Image.MAX_IMAGE_PIXELS = 2**28  # Pillow refuses twice as many
+def can_be_read(path: Path) -> bool:
+    """Whether train.py will be able to read the image. If not, a line says why."""
     try:
-        with warnings.catch_warnings(record=True), Image.open(path) as image:
-            if image.format not in ("JPEG", "MPO") and image.width * image.height > 178_956_970:
-                return "it has more than 178,956,970 pixels"
-            image.draft(None, (800, 800))  # a large JPEG is decoded at a fraction of its size
-            image.load()
+        if not path.is_file():  # opening a FIFO would wait for ever
+            raise ValueError("not a file, or a link to nothing")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about large photos and odd EXIF entries
+            with Image.open(path) as image:
+                if image.format not in ("JPEG", "MPO") and image.width * image.height > 178_956_970:
+                    raise ValueError("more than 178,956,970 pixels")
+                image.draft(None, (800, 800))  # a large JPEG is decoded at a fraction of its size
+                image.load()
+                image.getexif()
+                if image.mode == "F" or (image.mode == "I" and image.getextrema()[1] > 65535):
+                    raise ValueError("32 bits per channel, not 8 or 16")
     except Exception as error:  # garbage makes Pillow's decoders fail in any way
-        return (str(error).strip() or type(error).__name__).splitlines()[-1]
-    return ""
-
-
-def find_photos(photos: Path) -> dict[str, list[Path]]:
-    """The readable images of each class folder in `photos`.
-
-    Raises:
-        SplitError: there are no photos, or a class has fewer than the two that a split needs.
-    """
-    classes = {}
-    for folder in sorted(path for path in photos.iterdir() if path.is_dir() and not HIDDEN.search(path.name)):
-        images = {path: what_is_wrong(path) for path in find_images(folder)}
-        for path, wrong in images.items():
-            if wrong:
-                print(f"left out, cannot be read: {path} ({wrong})")
-        classes[folder.name] = [path for path, wrong in images.items() if not wrong]
-    if not any(classes.values()):
-        raise SplitError(f"no photos in {photos}: it should hold one folder per class, with the photos in it")
-    for class_name, files in classes.items():
-        if len(files) < 2:
-            raise SplitError(f"class {class_name} has {len(files)} photo(s) in {photos / class_name}: 2 are needed")
-    return classes
-
-
-def names_for(folder: Path, files: list[Path]) -> dict[Path, str]:
-    """A name of its own for each file: sub/a.jpg becomes sub_a.jpg, or sub_a_2.jpg if there is another of that name."""
-    names: dict[Path, str] = {}
-    taken: set[str] = set()
-    for file in sorted(files, key=lambda file: len(file.parts)):  # those that lie on top keep theirs
-        plain = PurePosixPath("_".join(file.relative_to(folder).parts))
-        name, number = plain.name, 1
-        while name.lower() in taken:  # macOS and Windows take A.jpg and a.jpg for one
-            number += 1
-            name = f"{plain.stem}_{number}{plain.suffix}"
-        names[file] = name
-        taken.add(name.lower())
-    return names
-
-
-# ---------------------------------------------------------------- the official archive
-
-
-def check_disk(folder: Path, needed: int) -> None:
-    """Raise SplitError if the disk that holds `folder` has less than `needed` bytes free."""
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise SplitError(f"too little disk space for {folder}: {needed / 1e6:.0f} MB needed, {free / 1e6:.0f} MB free")
-
-
-def download_photos(data_path: Path) -> None:
-    """Make data_path/flower_photos from the official archive, which is fetched unless it lies there already."""
-    archive = data_path / ARCHIVE
-    if not archive.is_file():
-        check_disk(data_path, 2 * ARCHIVE_BYTES)  # the archive, and as much again for what is in it
-        partial = data_path / f"{ARCHIVE}.part"
-        print(f"fetching {URL}")
-        socket.setdefaulttimeout(30)  # seconds without an answer
-        try:
-            download_url(URL, str(data_path), filename=partial.name, md5=MD5)
-            partial.replace(archive)
-        except (OSError, RuntimeError) as error:  # no network; torchvision's MD5 check
-            raise SplitError(f"cannot fetch {URL} ({error}): put it at {archive}, or use --demo") from error
-        finally:
-            partial.unlink(missing_ok=True)
-    if not check_integrity(archive, MD5):
-        raise SplitError(f"{archive} is not the official archive (MD5 {MD5}): delete it and run --download again")
-    unpack(archive, data_path)
-
-
-def unpack(archive: Path, data_path: Path) -> None:
-    """Unpack `archive`, which holds flower_photos/, into `data_path`: whole, or nothing of it. Its members are written
-    one by one as plain files, so that none can lie elsewhere or be a link."""
-    unfinished = data_path / UNPACKING
-    try:
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                target = unfinished / member.name
-                if member.isfile() and unfinished in target.parents and ".." not in target.parts:
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    with tar.extractfile(member) as source, target.open("wb") as file:
-                        shutil.copyfileobj(source, file)
-        (unfinished / "flower_photos").rename(data_path / "flower_photos")
-    except (tarfile.TarError, EOFError, zlib.error, ValueError, OSError) as error:
-        wrong = (str(error).strip() or type(error).__name__).splitlines()[-1]
-        raise SplitError(f"cannot unpack {archive} ({wrong}): delete it and run --download again") from None
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-
-
-# ---------------------------------------------------------------- the split
-
-
-@contextlib.contextmanager
-def only_one(data_path: Path) -> Iterator[None]:
-    """Let one split at a time work in a folder. The system takes the lock away when a process ends, however it ends."""
-    with (data_path / LOCK).open("w") as file:
-        try:
-            if sys.platform == "win32":
-                import msvcrt
-
-                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-            else:
-                import fcntl
-
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise SplitError(f"another split_data.py is at work in {data_path}") from None
-        remove_unfinished(data_path)  # of a run that was killed
-        yield
-
-
-def put_in_place(new: Path, data_path: Path) -> None:
-    """Rename new/train and new/val into `data_path`; what is there goes to new/old_train and new/old_val."""
-    for part in ("train", "val"):
-        if (data_path / part).exists():
-            (data_path / part).rename(new / f"old_{part}")
-        (new / part).rename(data_path / part)
-
-
-def take_back(new: Path, data_path: Path) -> None:
-    """Undo put_in_place, wherever it was interrupted."""
-    for part in ("train", "val"):
-        if not (new / part).exists() and (data_path / part).exists():
-            (data_path / part).rename(new / part)
-        if (new / f"old_{part}").exists():
-            (new / f"old_{part}").rename(data_path / part)
-
-
-def remove_unfinished(data_path: Path) -> None:
-    """Tidy up after a run that failed or was killed; photos that it had moved go back to their places."""
-    building, new = data_path / BUILDING, data_path / NEW
-    for folder in (building, data_path / UNPACKING):
-        shutil.rmtree(folder, ignore_errors=True)
-    if new.exists():
-        take_back(new, data_path)
-        new.rename(building)  # so that no one takes what is left of it for whole, should this be killed too
-        shutil.rmtree(building, ignore_errors=True)
-
-
-def split(photos: Path, data_path: Path, seed: int) -> dict[str, tuple[int, int]]:
-    """Copy the photos of every class to data_path/train and data_path/val, replacing what is there.
-
-    Both folders are built beside their places and renamed when they are complete.
-
-    Returns:
-        for each class, how many images went to train and how many to val
-    """
-    classes = find_photos(photos)
-    check_disk(data_path, sum(path.stat().st_size for files in classes.values() for path in files))
-    building, new = data_path / BUILDING, data_path / NEW
-    counts = {}
-    try:
-        for class_name, files in classes.items():
-            # a text seeds the same stream on every machine, and each class has its own
-            rng = random.Random(f"{seed} {class_name}".encode(errors="backslashreplace"))
-            val_files = set(rng.sample(files, k=max(1, int(len(files) * VAL_RATE))))
-            for part in ("train", "val"):
-                (building / part / class_name).mkdir(parents=True)
-            for path, name in names_for(photos / class_name, files).items():
-                shutil.copyfile(path, building / ("val" if path in val_files else "train") / class_name / name)
-            counts[class_name] = (len(files) - len(val_files), len(val_files))
-        building.rename(new)
-        put_in_place(new, data_path)
-        new.rename(building)  # done: nothing is to be taken back any more
-    finally:
-        remove_unfinished(data_path)
-    return counts
-
-
-def is_split(photos: Path, data_path: Path) -> bool:
-    """Whether train/ and val/ hold the photos, as a split of them does."""
-    names = [
-        {path.name for path in folder.rglob("*.jpg")} for folder in (photos, data_path / "train", data_path / "val")
-    ]
-    return bool(names[0]) and names[0] == names[1] | names[2]
-
-
-def run(args: argparse.Namespace) -> None:
-    """Do what the options ask for. Raises SplitError, or OSError, with a message for the user."""
-    data_path = args.data_path
-    photos = args.photos or data_path / ("demo_photos" if args.demo else "flower_photos")
-    for part in ("train", "val"):
-        place = (data_path / part).resolve()
-        if place in (photos.resolve(), *photos.resolve().parents):
-            raise SplitError(f"--photos is {photos}, which would be replaced: move it, or choose another --data-path")
-    data_path.mkdir(parents=True, exist_ok=True)
-    with only_one(data_path):
-        if args.demo and not args.overwrite and is_split(photos, data_path):
-            print(f"the demo set is in {data_path} already")
-            return
-        existing = [str(data_path / part) for part in ("train", "val") if (data_path / part).exists()]
-        if existing and not args.overwrite:
-            raise SplitError(f"{' and '.join(existing)} exist(s) already: use --overwrite to replace train/ and val/")
-        if args.demo and not photos.exists():
-            print("drawing the demo set ...")
-            draw_demo_set(photos)
-        elif args.download and not photos.exists():
-            download_photos(data_path)
-        if args.photos and not photos.is_dir():
-            raise SplitError(f"no folder {photos}")
-        if not photos.is_dir():
-            raise SplitError(
-                f"no photos in {photos}: fetch them with --download, draw a demo set with --demo, "
-                f"or put photos there by hand, as {photos / '<class>' / '*.jpg'}"
-            )
-        counts = split(photos, data_path, args.seed)
-    for class_name, (train_count, val_count) in counts.items():
-        print(f"{class_name}: {train_count} for training, {val_count} for validation")
-    totals = [sum(column) for column in zip(*counts.values(), strict=True)]
-    print(f"{totals[0]} images in {data_path / 'train'}, {totals[1]} images in {data_path / 'val'}")
+        print(f"cannot be read: {path} ({error!r})")
+        return False
+    return True
 
 
 def check(folder: Path) -> None:
-    """Name every image in `folder` that cannot be read. Raises SplitError if there is one, or no folder."""
-    if not folder.is_dir():
-        raise SplitError(f"no folder {folder}")
+    """Read all images in `folder`. Raises SplitError if some cannot be read, or there are none."""
     images = find_images(folder)
-    bad = {path: wrong for path in images if (wrong := what_is_wrong(path))}
-    for path, wrong in bad.items():
-        print(f"cannot be read: {path} ({wrong})")
-    if bad:
-        raise SplitError(f"{len(bad)} of {len(images)} images in {folder} cannot be read: see the lines above")
-    print(f"all {len(images)} images in {folder} can be read")
+    if not images:
+        raise SplitError(f"no images in {folder}")
+    print(f"reading {len(images)} images ...")
+    readable = sum(map(can_be_read, images))
+    if readable < len(images):
+        raise SplitError(f"{len(images) - readable} of {len(images)} images in {folder} cannot be read")
+    print(f"all {readable} images in {folder} can be read")
+
+
+def find_photos(photos: Path) -> dict[str, list[Path]]:
+    """The readable images of each class folder in `photos`. Raises SplitError if there are none, or a class has one."""
+    print(f"reading the photos in {photos} ...")
+    if loose := [path.name for path in photos.glob("*") if path.is_file() and path.suffix.lower() in ENDINGS]:
+        print(f"left out of {photos}: {len(loose)} images that lie in no class's folder, such as {min(loose)}")
+    folders = [path for path in photos.glob("*") if path.is_dir() and not HIDDEN.search(path.name)]
+    classes = {folder.name: list(filter(can_be_read, find_images(folder))) for folder in sorted(folders)}
+    if not any(classes.values()):
+        raise SplitError(
+            f"no photos in {photos}: fetch the flowers with --download, draw a demo set with --demo, "
+            f"or put your own there, as {photos / '<class>' / '*.jpg'}"
+        )
+    for class_name, files in classes.items():
+        if len(files) < 2:
+            raise SplitError(f"{photos / class_name} holds {len(files)} readable photos: at least 2 are needed")
+    return classes
+
+
+def is_official(archive: Path) -> bool:
+    return archive.is_file() and hashlib.md5(archive.read_bytes(), usedforsecurity=False).hexdigest() == MD5
+
+
+def fetch(path: Path) -> None:
+    """Download the archive to `path`. Raises OSError, which a TimeoutError is too, or HTTPException."""
+    print(f"fetching {URL} ({ARCHIVE_BYTES / 1e6:.0f} MB) ...")
+    with urllib.request.urlopen(URL, timeout=TIMEOUT) as response, path.open("wb") as file:
+        while block := response.read(ARCHIVE_BYTES // 20):
+            file.write(block)
+            print(f"{file.tell() / ARCHIVE_BYTES:.0%}")
+    if not is_official(path):
+        raise OSError("what came is not the official archive, or not all of it")
+
+
+def unpack(archive: Path, target: Path) -> None:
+    """Unpack the archive's flower_photos/ into the folder `target`. Raises ValueError if it holds anything else.
+
+    Its files are written one by one: extractall() makes links as well, through which an archive can leave `target`.
+    """
+    with tarfile.open(archive, "r:gz") as tar:
+        for member in tar:
+            parts = PurePosixPath(member.name).parts
+            if parts[:1] != ("flower_photos",) or ".." in parts or not (member.isfile() or member.isdir()):
+                raise ValueError(f"it holds {member.name[:80]!r}")
+            if member.isfile():
+                path = target.joinpath(*parts)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with tar.extractfile(member) as source, path.open("wb") as file:
+                    shutil.copyfileobj(source, file)
+
+
+def download_photos(photos: Path, work: Path) -> None:
+    """Make the folder `photos` from the official archive, which is fetched unless it lies beside it already. Raises
+    SplitError if it cannot be fetched or unpacked, or is another archive."""
+    archive = photos.with_name(ARCHIVE)
+    try:
+        if not lexists(archive):
+            fetch(work / ARCHIVE)
+            (work / ARCHIVE).rename(archive)
+    except (OSError, http.client.HTTPException) as error:
+        raise SplitError(f"cannot download {URL} ({error}): put it at {archive} by hand, or use --demo") from None
+    if not is_official(archive):
+        raise SplitError(f"{archive} is not the official archive (MD5 {MD5}): delete it and run --download again")
+    try:
+        unpack(archive, work)
+    except (tarfile.TarError, zlib.error, EOFError, ValueError) as error:
+        raise SplitError(f"cannot unpack {archive} ({error}): delete it and run --download again") from None
+    (work / "flower_photos").rename(photos)
+
+
+def lock(file: IO[str], data_path: Path) -> None:
+    """Lock the open file until this process ends. Raises SplitError if another process has locked it."""
+    with contextlib.suppress(OSError):  # some network drives have no locks, and there is nothing to be done about it
+        try:
+            if sys.platform == "win32":
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            else:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            raise SplitError(f"another split_data.py is at work in {data_path}: wait until it has ended") from None
+
+
+@contextlib.contextmanager
+def workspace(data_path: Path) -> Iterator[Path]:
+    """A temporary folder in `data_path`, for one process at a time. What a killed one left is put right first."""
+    data_path.mkdir(parents=True, exist_ok=True)
+    with (data_path / ".split_data.lock").open("a") as file:
+        lock(file, data_path)
+        for left in data_path.glob(".split_data_????????"):
+            put_right(left, data_path)
+        work = Path(tempfile.mkdtemp(prefix=".split_data_", dir=data_path))
+        try:
+            yield work
+        finally:
+            put_right(work, data_path)
+
+
+def put_in_place(work: Path, data_path: Path) -> None:
+    """Exchange train/ and val/ in `data_path` for those in work/new. If this is interrupted, put_right undoes it."""
+    for part in ("train", "val"):
+        if lexists(data_path / part):
+            (data_path / part).rename(work / f"old_{part}")
+        (work / "new" / part).rename(data_path / part)
+    (work / "new").rename(work / "done")
+
+
+def put_right(work: Path, data_path: Path) -> None:
+    """Remove `work`; if put_in_place was interrupted, undo it first. Can be interrupted, and called again."""
+    if (work / "new").exists():
+        for part in ("train", "val"):
+            if lexists(data_path / part) and not lexists(work / "new" / part):
+                (data_path / part).rename(work / "new" / part)
+            if lexists(work / f"old_{part}"):
+                (work / f"old_{part}").rename(data_path / part)
+        (work / "new").rename(work / "undone")
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def split(photos: Path, data_path: Path, work: Path, seed: int) -> None:
+    """Copy the photos of every class to data_path/train and data_path/val, replacing what is there. A photo in a
+    subfolder of its class is copied to the same subfolder."""
+    classes = find_photos(photos)
+    val_files: set[Path] = set()
+    for class_name, files in classes.items():
+        # a text seeds the same stream on every machine, and each class has its own
+        rng = random.Random(f"{seed} {class_name}".encode(errors="backslashreplace"))
+        val_count = max(1, int(len(files) * VAL_RATE))
+        val_files.update(rng.sample(files, k=val_count))
+        print(f"{class_name}: {len(files) - val_count} for training, {val_count} for validation")
+    all_files = [path for files in classes.values() for path in files]
+    for path in all_files:
+        copy = work / "building" / ("val" if path in val_files else "train") / path.relative_to(photos)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+    (work / "building").rename(work / "new")  # complete
+    put_in_place(work, data_path)
+    totals = {"train": len(all_files) - len(val_files), "val": len(val_files)}
+    print(", ".join(f"{count} images in {data_path / part}" for part, count in totals.items()))
+
+
+def names_in(*folders: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for folder in folders for path in folder.rglob("*.jpg"))
+
+
+def run(args: argparse.Namespace, work: Path) -> None:
+    """Fetch or draw what is to be split, and split it. Raises SplitError or OSError, with a message for the user."""
+    data_path, train, val = args.data_path, args.data_path / "train", args.data_path / "val"
+    photos = args.photos or data_path / ("demo_photos" if args.demo else "flower_photos")
+    source, target = photos.resolve(), data_path.resolve()
+    if source in (target, *target.parents) or {train.resolve(), val.resolve()} & {source, *source.parents}:
+        raise SplitError(f"{photos} overlaps with train/ and val/ in {data_path}: choose another --data-path")
+    if existing := [str(part) for part in (train, val) if lexists(part) and not args.overwrite]:
+        if args.demo and photos.is_dir() and names_in(photos) == names_in(train, val):
+            print(f"the demo set is in {data_path} already (--overwrite splits it anew)")
+            return
+        raise SplitError(f"{' and '.join(existing)} exist(s) already: use --overwrite to replace train/ and val/")
+    if args.demo and not photos.exists():
+        print("drawing the demo set ...")
+        draw_demo_set(work / "demo_photos")
+        (work / "demo_photos").rename(photos)
+    elif args.download and not photos.exists():
+        download_photos(photos, work)
+    split(photos, data_path, work, args.seed)
 
 
 def main() -> None:
@@ -319,12 +283,16 @@ def main() -> None:
     with contextlib.suppress(AttributeError):  # a log gets each line at once, and a letter that it cannot hold escaped
         sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
     try:
-        check(args.check) if args.check else run(args)
+        if args.check:
+            check(args.check)
+        else:
+            with workspace(args.data_path) as work:
+                run(args, work)
     except (SplitError, OSError) as error:
-        raise SystemExit(f"error: {error}") from error
+        sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        print("stopped: train/ and val/ are whole, both as before or both new", file=sys.stderr)
-        raise SystemExit(130) from None
+        print("stopped: train/ and val/ are both as before, or both new", file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

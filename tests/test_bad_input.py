@@ -97,20 +97,20 @@ def test_bad_data(name: str, workers: int, tmp_path: Path) -> None:
 
 def test_odd_folders_and_files_train(tmp_path: Path) -> None:
     data = draw_data_set(tmp_path / "data", train=2, val=1)
-    for name in (".ipynb_checkpoints", "__MACOSX", "@eaDir", "$RECYCLE.BIN"):
+    for name in (".ipynb_checkpoints", "__MACOSX", "@eaDir", "$Recycle.Bin"):
         (data / "train" / name).mkdir()
         (data / "train" / "red" / name).mkdir()
         (data / "train" / "red" / name / "x.jpg").write_bytes(b"no image")
     (data / "train" / "red" / ".hidden.jpg").write_bytes(b"no image")
     (data / "train" / "red" / "sub" / "folder").mkdir(parents=True)
-    for ending in ("jfif", "jpe", "gif", "dib", "bmp", "tif", "webp", "avif"):
+    for ending in ("jfif", "jpe", "gif", "dib", "bmp", "tif", "webp", "avif", "mpo"):
         kind = {"jfif": "JPEG", "jpe": "JPEG", "tif": "TIFF"}.get(ending, ending.upper())
         draw_image((200, 40, 40), 7).save(data / "train" / "red" / "sub" / "folder" / f"a.{ending}", format=kind)
     for name in ("a.heic", "b.heic", "notes.txt"):
         (data / "train" / "red" / name).write_bytes(b"x")
     result = run_here(tiny_lesson(tmp_path) / "train.py", "--data-path", data, "--epochs", 1, "--workers", 0)
     assert result.status == 0, result.err
-    assert "using 12 images for training, 2 images for validation." in result.out
+    assert "using 13 images for training, 2 images for validation." in result.out
     assert "3 files" in result.out and "a.heic" in result.out
 
 

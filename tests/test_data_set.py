@@ -1,22 +1,49 @@
-"""data_set/: the split, the demo set, the archive."""
+"""data_set/: what counts as an image, the split, runs that are stopped, the demo set, the official archive."""
 
+import contextlib
+import functools
+import hashlib
+import importlib
 import io
+import itertools
+import os
 import shutil
+import socket
+import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
-from conftest import ROOT, Result, draw_image, fails, run_alone, run_here
+from conftest import ROOT, Result, draw_image, run_alone, run_here
 from PIL import Image
-from torchvision.datasets.utils import calculate_md5
 
 SPLIT = ROOT / "data_set" / "split_data.py"
+sys.path.insert(0, str(SPLIT.parent))
+split_data, demo_flowers = map(importlib.import_module, ("split_data", "demo_flowers"))
+sys.path.remove(str(SPLIT.parent))
 
 
-def draw_photos(folder: Path, counts: dict[str, int]) -> Path:
+def split(*options: object) -> Result:
+    """What main() does in the module that was imported, whose constants a test can replace."""
+    out, err, status = io.StringIO(), io.StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        patch.setattr(sys, "argv", ["split_data.py", *map(str, options)])
+        try:
+            split_data.main()
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else 1
+            err.write("" if isinstance(end.code, int) else f"{end.code}\n")
+    return Result(status, out.getvalue(), err.getvalue())
+
+
+def is_one_error(result: Result, *words: object) -> bool:
+    one_line = result.err.startswith("error: ") and result.err.count("\n") == 1
+    return result.status == 1 and one_line and all(str(word) in result.err for word in words)
+
+
+def draw_photos(folder: Path, **counts: int) -> Path:
     for name, count in counts.items():
         (folder / name).mkdir(parents=True)
         for i in range(count):
@@ -24,347 +51,250 @@ def draw_photos(folder: Path, counts: dict[str, int]) -> Path:
     return folder
 
 
-def listing(folder: Path) -> list[str]:
-    """What a folder holds, without the file that locks it."""
+def files(*folders: Path) -> dict[str, bytes]:
+    """The content of every file in the folders, but for split_data.py's own."""
+    found = {path.relative_to(folder).as_posix(): path for folder in folders for path in folder.rglob("*")}
+    return {name: path.read_bytes() for name, path in found.items() if path.is_file() and ".split_data" not in name}
+
+
+def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.name != ".split_data.lock")
 
 
-def names(folder: Path) -> dict[str, set[str]]:
-    return {sub.name: {path.name for path in sub.iterdir()} for sub in folder.iterdir() if sub.is_dir()}
-
-
-def split(data_path: Path, *options: object) -> Result:
-    return run_here(SPLIT, "--data-path", data_path, *options)
-
-
-@pytest.fixture
-def split_module(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """split_data as a module, so that the MD5 of a drawn archive can be put in place of the official one."""
-    monkeypatch.syspath_prepend(str(SPLIT.parent))
-    monkeypatch.delitem(sys.modules, "split_data", raising=False)
-    import split_data
-
-    def call(*options: object) -> str:
-        monkeypatch.setattr(sys, "argv", ["split_data.py", *map(str, options)])
-        try:
-            split_data.main()
-        except SystemExit as end:
-            return str(end)
-        return ""
-
-    split_data.call = call
-    yield split_data
-    sys.modules.pop("split_data")
-
-
 def test_one_photo_in_ten_of_each_class_goes_to_val(tmp_path: Path) -> None:
-    photos = draw_photos(tmp_path / "flower_photos", {"daisy": 29, "roses": 10, "tulips": 3})
-    before = names(photos)
-    result = split(tmp_path)
-    assert result.status == 0, result.err
-    train, val = names(tmp_path / "train"), names(tmp_path / "val")
-    assert {name: len(files) for name, files in val.items()} == {"daisy": 2, "roses": 1, "tulips": 1}
-    for name, files in before.items():
-        assert train[name] | val[name] == files
-        assert not train[name] & val[name]
-    assert names(photos) == before
-    assert "38 images in" in result.out and "4 images in" in result.out
-    assert listing(tmp_path) == ["flower_photos", "train", "val"]
+    photos = draw_photos(tmp_path / "flower_photos", daisy=29, roses=10, tulips=3)
+    result = run_here(SPLIT, "--data-path", tmp_path)
+    assert result.status == 0 and result.err == "" and "38 images" in result.out and "4 images" in result.out
+    train, val = tmp_path / "train", tmp_path / "val"
+    assert [len(names(val / name)) for name in names(photos)] == [2, 1, 1] and files(train, val) == files(photos)
+    assert not files(train).keys() & files(val).keys() and names(tmp_path) == ["flower_photos", "train", "val"]
 
 
-def test_the_split_is_the_same_everywhere(tmp_path: Path) -> None:
-    """The names that seed 0 chooses, and whatever the order in which the file system lists them."""
-    draw_photos(tmp_path / "a" / "flower_photos", {"daisy": 30})
-    (tmp_path / "b" / "flower_photos" / "daisy").mkdir(parents=True)
-    for path in sorted((tmp_path / "a" / "flower_photos" / "daisy").iterdir(), reverse=True):
-        shutil.copy(path, tmp_path / "b" / "flower_photos" / "daisy")
-    split(tmp_path / "a")
-    split(tmp_path / "b")
-    assert names(tmp_path / "a" / "val") == names(tmp_path / "b" / "val")
-    assert names(tmp_path / "a" / "val") == {"daisy": {"daisy_02.jpg", "daisy_13.jpg", "daisy_22.jpg"}}
-    split(tmp_path / "b", "--overwrite", "--seed", 1)
-    assert names(tmp_path / "b" / "val") != names(tmp_path / "a" / "val")
+def test_the_same_split_however_files_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos, rglob = draw_photos(tmp_path / "photos", daisy=30), Path.rglob
+    for (seed, numbers), reverse in itertools.product({0: "02 13 22", 1: "00 11 28"}.items(), (False, True)):
+        monkeypatch.setattr(Path, "rglob", lambda *args, reverse=reverse: sorted(rglob(*args), reverse=reverse))
+        assert split("--photos", photos, "--data-path", tmp_path, "--seed", seed, "--overwrite").status == 0
+        assert names(tmp_path / "val" / "daisy") == [f"daisy_{number}.jpg" for number in numbers.split()]
 
 
-def test_what_cannot_be_trained_on_stays_where_it_is(tmp_path: Path) -> None:
-    photos = draw_photos(tmp_path / "flower_photos", {"daisy": 4, "roses": 4})
-    (photos / "LICENSE.txt").write_text("CC-BY", encoding="utf-8")
-    (photos / ".ipynb_checkpoints").mkdir()
-    (photos / "daisy" / "Thumbs.db").write_bytes(b"\0" * 100)
-    (photos / "daisy" / "._daisy_00.jpg").write_bytes(b"\0" * 100)
-    whole = (photos / "daisy" / "daisy_00.jpg").read_bytes()
-    (photos / "daisy" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
-    Image.new("1", (14_000, 13_000)).save(photos / "daisy" / "too large.png")
-    Image.new("L", (11_000, 9_000)).save(photos / "daisy" / "phone.jpg")  # above Pillow's warning, which is no error
-    (photos / "daisy" / "a.heic").write_bytes(b"x")
-    for folder in ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "one", "two"):
-        (photos / "daisy" / folder).mkdir()
-        shutil.copy(photos / "daisy" / "daisy_00.jpg", photos / "daisy" / folder / "same.jpg")
-    shutil.copy(photos / "daisy" / "daisy_00.jpg", photos / "daisy" / "one_same.jpg")
-    for ending in ("jfif", "jpe", "avif", "gif", "dib"):
-        kind = {"jfif": "JPEG", "jpe": "JPEG"}.get(ending, ending.upper())
-        draw_image((9, 99, 9), 1).save(photos / "daisy" / f"x.{ending}", format=kind)
-    before = names(photos)
-    result = split(tmp_path)
-    assert result.status == 0, result.err
-    assert "cut.jpg" in result.out and "too large.png" in result.out and result.err == ""
-    assert "2 files" in result.out and "Thumbs.db" in result.out
-    taken = names(tmp_path / "train")["daisy"] | names(tmp_path / "val")["daisy"]
-    extra = {
-        "x.jfif",
-        "x.jpe",
-        "x.avif",
-        "x.gif",
-        "x.dib",
-        "phone.jpg",
-        "one_same.jpg",
-        "one_same_2.jpg",
-        "two_same.jpg",
-    }
-    assert taken == {f"daisy_{i:02d}.jpg" for i in range(4)} | extra
-    result = run_here(SPLIT, "--check", photos)
-    assert result.status == 1 and "cut.jpg" in result.out and "too large.png" in result.out and "2 of " in result.err
-    assert run_here(SPLIT, "--check", tmp_path / "train").status == 0
-    assert run_here(SPLIT, "--check", tmp_path / "absent").status == 1
-    assert set(names(tmp_path / "train")) == {"daisy", "roses"}
-    assert names(photos) == before
+def test_every_kind_of_image_is_taken_from_subfolders_too(tmp_path: Path) -> None:
+    photos = draw_photos(tmp_path / "photos", daisy=0, roses=2)
+    kinds = {"jpg": "JPEG", "JFIF": "JPEG", "jpe": "JPEG", "mpo": "MPO", "dib": "BMP", "gif": "GIF", "webp": "WEBP"}
+    for folder in ("daisy", "daisy/trip", "daisy/trip/day 2"):  # the same names in each
+        (photos / folder).mkdir(exist_ok=True)
+        for ending, kind in kinds.items():
+            draw_image((9, 99, 9), seed=len(folder)).save(photos / folder / f"{kind}.{ending}", kind)
+    expected = files(photos)
+    for path in ("daisy/a.heic", "daisy/trip/b.heic", "roses/Thumbs.db", "loose.png", "roses/._rose.jpg"):
+        (photos / path).write_bytes(b"no image")
+    for name in (".ipynb_checkpoints", "__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information"):
+        for folder in (photos / name, photos / "daisy" / name, photos / "daisy" / "trip" / name):
+            folder.mkdir()
+            (folder / "thumbnail.jpg").write_bytes(b"no image")
+    result = split("--photos", photos, "--data-path", tmp_path)
+    assert (result.status, result.err, files(tmp_path / "train", tmp_path / "val")) == (0, "", expected)
+    assert all(words in result.out for words in ("2 .heic", "a.heic", "1 .db", "Thumbs.db", "1 images", "loose.png"))
+    assert not any(name in result.out for name in ("cannot be read", "thumbnail", "._rose"))
 
 
-def test_existing_folders_are_replaced_only_when_told_to_and_a_full_disk_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    draw_photos(tmp_path / "flower_photos", {"daisy": 4})
-    (tmp_path / "val").mkdir()
-    (tmp_path / "val" / "mine.txt").write_text("keep", encoding="utf-8")
-    fails(split(tmp_path), "--overwrite")
-    with monkeypatch.context() as patch:
-        patch.setattr(shutil, "copyfile", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-        fails(split(tmp_path, "--overwrite"), "No space left")
-    assert listing(tmp_path) == ["flower_photos", "val"] and listing(tmp_path / "val") == ["mine.txt"]
-    assert split(tmp_path, "--overwrite").status == 0
-    assert listing(tmp_path / "val") == ["daisy"] and len(listing(tmp_path / "train" / "daisy")) == 3
-
-
-def train_and_val(data: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(data)): path.read_bytes() for path in sorted(data.glob("[tv]*/**/*")) if path.is_file()
-    }
-
-
-@pytest.mark.parametrize("before", [("train", "val"), ("train",), ("val",), ()])
-@pytest.mark.parametrize("killed", [False, True])
-def test_a_split_stopped_at_any_moment_loses_nothing(
-    before: tuple[str, ...], killed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Stopped by Ctrl-C, train/ and val/ are as they were; killed, they are so at the start of the next run."""
-    photos = draw_photos(tmp_path / "photos", {"daisy": 4})
-    rename, calls = Path.rename, []
-
-    def stop(self: Path, target: Path) -> Path:
-        calls.append(target)
-        if len(calls) == at or (killed and len(calls) > at):  # one that was killed puts nothing back
-            raise KeyboardInterrupt
-        return rename(self, target)
-
-    for at in range(1, 10):
-        data = tmp_path / str(at)
-        for part in before:
-            (data / part).mkdir(parents=True)
-            (data / part / "mine.txt").write_text(part, encoding="utf-8")
-        old = train_and_val(data) if before else {}
-        calls.clear()
-        with monkeypatch.context() as patch:
-            patch.setattr(Path, "rename", stop)
-            if killed:
-                patch.setattr(shutil, "rmtree", lambda *args, **options: None)
-            result = split(data, "--photos", photos, "--overwrite")
-        if result.status == 0:
-            break
-        assert result.status == 130 and result.err.count("\n") == 1
-        if killed:
-            assert split(data, "--photos", tmp_path / "absent", "--overwrite").status == 1
-        assert train_and_val(data) == old
-        assert listing(data) == sorted(before)
-    assert at == 5 + len(before)  # it was stopped at each of the renames, and then at none
-
-
-@pytest.mark.parametrize("place", ["train", "val", "train/daisy"])
-def test_photos_that_would_be_replaced_are_refused(place: str, tmp_path: Path) -> None:
-    photos = draw_photos(tmp_path / place, {"daisy": 4})
-    (photos / "labels.txt").write_text("mine", encoding="utf-8")
-    before = train_and_val(tmp_path)
-    result = split(tmp_path, "--photos", photos, "--overwrite")
-    assert result.status == 1 and result.err.count("\n") == 1 and "would be replaced" in result.err
-    assert train_and_val(tmp_path) == before
+def test_images_that_cannot_be_read_are_left_out_and_listed(tmp_path: Path) -> None:
+    photos = draw_photos(tmp_path / "photos", daisy=4, roses=4)
+    whole = (photos / "daisy/daisy_00.jpg").read_bytes()
+    cut_exif = b"Exif\0\0II*\0\x08\0\0\0\x09\0"  # Pillow warns of it
+    Image.new("L", (12_000, 9_000)).save(photos / "roses/phone.jpg", exif=cut_exif)
+    Image.new("1", (10_000, 10_000)).save(photos / "roses/map.png")
+    good = files(photos)
+    place = whole.index(b"\xff\xc0") + 5
+    claim = whole[:place] + b"\xff\x00\xff\x00" + whole[place + 4 :]  # 65,280 x 65,280 pixels
+    bad = {"cut.jpg": whole[: len(whole) // 2], "page.png": b"<html>", "empty.gif": b"", "claim.jpg": claim}
+    for name, content in bad.items():
+        (photos / "daisy" / name).write_bytes(content)
+    Image.new("1", (14_000, 14_000)).save(photos / "roses/huge.png")
+    Image.new("F", (9, 9)).save(photos / "roses/float.tiff")
+    bad_names = [*bad, "huge.png", "float.tiff"]
+    if hasattr(os, "mkfifo"):  # not on Windows
+        os.mkfifo(photos / "daisy/pipe.jpg")
+        bad_names.append("pipe.jpg")
+    checked, done = split("--check", photos), split("--photos", photos, "--data-path", tmp_path / "data")
+    assert is_one_error(checked, f"{len(bad_names)} of {len(bad_names) + len(good)}")
+    for out in (checked.out, done.out):
+        lines = [line for line in out.splitlines() if "cannot be read" in line]
+        assert len(lines) == len(bad_names) and all(any(name in line for line in lines) for name in bad_names)
+    assert (done.status, done.err, files(tmp_path / "data/train", tmp_path / "data/val")) == (0, "", good)
+    assert split("--check", tmp_path / "data").status == 0
 
 
 @pytest.mark.parametrize(
-    ("photos", "expected"),
+    ("options", "words"),
     [
-        (None, ["--download", "--demo", "put photos there"]),
-        ({}, ["no photos"]),
-        ({"daisy": 0}, ["no photos"]),
-        ({"daisy": 5, "roses": 1}, ["roses", "2 are needed"]),
+        ("--overwrite", "flower_photos --download --demo"),  # the photos are not there
+        ("--photos absent --overwrite", "absent"),
+        ("--photos empty --overwrite", "empty"),
+        ("--photos one --overwrite", "roses"),  # a class of one photo
+        ("--photos good/daisy --overwrite", "daisy"),  # photos, and no class folders
+        ("--photos data/val/daisy --overwrite", "--data-path"),
+        ("--photos data --overwrite", "--data-path"),
+        ("--photos good", "train val --overwrite"),
+        ("--demo", "train val --overwrite"),
+        ("--photos good --data-path good/daisy/daisy_00.jpg", "daisy_00.jpg"),
+        ("--check absent", "absent"),
+        ("--check empty", "empty"),
+        ("--demo --download", "usage:"),
     ],
 )
-def test_too_few_photos_get_one_line(tmp_path: Path, photos: dict[str, int] | None, expected: list[str]) -> None:
-    if photos is not None:
-        (tmp_path / "flower_photos").mkdir()
-        draw_photos(tmp_path / "flower_photos", photos)
-    result = split(tmp_path)
-    assert result.status == 1 and result.err.count("\n") == 1
-    assert all(words in result.err for words in expected)
-    assert not (tmp_path / "train").exists() and not (tmp_path / "val").exists()
+def test_errors_change_nothing(options: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder, counts in {"empty": [0], "one": [2, 1], "good": [2, 2], "data/train": [2], "data/val": [1]}.items():
+        draw_photos(Path(folder), **dict(zip(("daisy", "roses"), counts, strict=False)))
+    before = files(tmp_path)
+    result = split("--data-path", "data", *options.split())
+    assert is_one_error(result, *words.split()) or (words == "usage:" and result.status == 2)
+    assert files(tmp_path) == before and names(Path("data")) == ["train", "val"]
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: no operation on a file follows it."""
+
+
+def is_stopped(at: int, error: type[BaseException], *options: object) -> bool:
+    """Whether a run came to its operation on files number `at`, which raises `error`; if Killed, the later ones too."""
+    count = itertools.count(1)
+
+    def call(function: Callable, *args: object, **keywords: object) -> object:
+        if (number := next(count)) == at or (number > at and error is Killed):
+            raise error
+        return function(*args, **keywords)
+
+    operations = [(Path, "rename"), (Path, "mkdir"), (os, "mkdir"), (os, "rmdir"), (os, "unlink"), (shutil, "copyfile")]
+    with contextlib.suppress(Killed), pytest.MonkeyPatch.context() as patch:
+        for place, name in operations:
+            function = getattr(place, name)
+            patch.setattr(place, name, lambda *args, f=function, **keywords: call(f, *args, **keywords))
+        split(*options)
+    return next(count) > at
+
+
+@pytest.mark.parametrize("before", [["train", "val"], ["val"], []], ids=str)
+@pytest.mark.parametrize("error", [Killed, KeyboardInterrupt, OSError])
+def test_a_split_stopped_at_any_moment(before: list[str], error: type[BaseException], tmp_path: Path) -> None:
+    """Both folders are as before, or both new: at once, or when it was killed, after the next start."""
+    photos, data = draw_photos(tmp_path / "photos", daisy=2), tmp_path / "data"
+    split_anew = ["--photos", photos, "--data-path", data, "--overwrite"]
+    next_start = ["--photos", tmp_path / "absent", *split_anew[2:]]
+
+    def begin() -> dict[str, bytes]:
+        shutil.rmtree(data, ignore_errors=True)
+        for folder in (*before, "split.new/train", "split.tmp/val", "unpack.tmp"):  # the last three: the user's own
+            (data / folder).mkdir(parents=True)
+            (data / folder / "mine.txt").write_text("mine", encoding="utf-8")
+        return files(data)
+
+    old = begin()
+    assert split(*split_anew).status == 0
+    new, stopped, at = files(data), True, 0
+    while stopped:
+        at += 1
+        for again in range(9):
+            begin()
+            stopped = is_stopped(at, error, *split_anew)
+            assert error is Killed or files(data) in (old, new)
+            if again and not any(data.glob(".split_data_*/new")):
+                break
+            is_stopped(again, Killed, *next_start)  # this one is killed as well
+            assert is_one_error(split(*next_start), "absent") and files(data) in (old, new)
+            assert {*names(data)} <= {"train", "val", "split.new", "split.tmp", "unpack.tmp"}
+    assert at > 12
+
+
+def test_one_run_at_a_time_and_its_log(tmp_path: Path) -> None:
+    """A run that waits for a server has its line in the log, and keeps a second one out until it is killed."""
+    data, options = tmp_path / "data", ["--photos", draw_photos(tmp_path / "photos", daisy=4), "--data-path"]
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/photos.tgz"
+        code = f"import split_data; split_data.URL = {url!r}; split_data.main()"
+        command = [sys.executable, "-c", code, "--download", "--data-path", str(data)]
+        environment = {**os.environ, "PYTHONUNBUFFERED": "", "PYTHONPATH": str(SPLIT.parent)}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as first:
+            assert url in first.stdout.readline()
+            assert is_one_error(run_alone(SPLIT, *options, data), data)
+            first.kill()
+    assert run_alone(SPLIT, *options, data).status == 0 and names(data) == ["train", "val"]
 
 
 def test_the_demo_set(tmp_path: Path) -> None:
-    sys.path.insert(0, str(SPLIT.parent))
-    try:
-        from demo_flowers import FLOWERS, draw_demo_set
-    finally:
-        sys.path.remove(str(SPLIT.parent))
-    draw_demo_set(tmp_path / "a", images_per_class=12)
-    draw_demo_set(tmp_path / "b", images_per_class=12)
-    draw_demo_set(tmp_path / "c", images_per_class=12, seed=1)
-    assert set(names(tmp_path / "a")) == set(FLOWERS)
-    pictures = {path.relative_to(tmp_path / "a"): path.read_bytes() for path in (tmp_path / "a").rglob("*.jpg")}
-    assert len(set(pictures.values())) == 60  # no two alike
-    assert all((tmp_path / "b" / path).read_bytes() == content for path, content in pictures.items())
-    assert all((tmp_path / "c" / path).read_bytes() != content for path, content in pictures.items())
-    sizes = {Image.open(io.BytesIO(content)).size for content in pictures.values()}
-    assert len(sizes) > 20 and all(240 <= max(size) <= 500 for size in sizes)
+    for name, seed in {"a": 0, "b": 0, "c": 1}.items():
+        demo_flowers.draw_demo_set(tmp_path / name, images_per_class=8, seed=seed)
+    pictures, again, others = (files(tmp_path / name) for name in "abc")
+    assert pictures == again and names(tmp_path / "a") == sorted(demo_flowers.FLOWERS)
+    assert len({*pictures.values(), *others.values()}) == 2 * 5 * 8  # no two alike
+    assert all(240 <= max(Image.open(io.BytesIO(content)).size) <= 500 for content in pictures.values())
+    assert is_one_error(run_here(SPLIT.with_name("demo_flowers.py"), tmp_path / "a")) and len(names(tmp_path)) == 3
 
 
-def test_demo_option_draws_and_splits(tmp_path: Path) -> None:
-    draw_photos(tmp_path / "flower_photos", {"mine": 3})
-    result = split(tmp_path, "--demo")
-    assert result.status == 0, result.err
-    assert sum(map(len, names(tmp_path / "train").values())) == 5 * 180
-    assert sum(map(len, names(tmp_path / "val").values())) == 5 * 20
-    assert "mine" not in names(tmp_path / "train")
-    before = train_and_val(tmp_path)
-    assert split(tmp_path, "--demo").status == 0  # the README's line, typed twice
-    assert train_and_val(tmp_path) == before
-    assert split(tmp_path).status == 1  # but not the flower photos in place of the demo set
+def test_demo_option_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(split_data, "draw_demo_set", functools.partial(demo_flowers.draw_demo_set, images_per_class=10))
+    assert split("--demo", "--data-path", tmp_path).status == 0
+    before = files(tmp_path)
+    assert len(files(tmp_path / "train")) == 45 and len(files(tmp_path / "val")) == 5
+    again = split("--demo", "--data-path", tmp_path)
+    assert again.status == 0 and (again.out + again.err).count("\n") == 1 and files(tmp_path) == before
+    next((tmp_path / "val").rglob("*.jpg")).unlink()  # it is not the demo set's any more
+    assert is_one_error(split("--demo", "--data-path", tmp_path), "--overwrite")
 
 
-def test_two_splits_at_once_do_not_mix_and_the_users_folders_stay(
-    tmp_path: Path, split_module: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    draw_photos(tmp_path / "flower_photos", {"daisy": 4})
-    for name in ("split.tmp", "split.new", "unpack.tmp"):
-        (tmp_path / name).mkdir()
-    copy, second = shutil.copyfile, []
-
-    def meanwhile(source: Path, target: Path) -> None:
-        if not second:
-            second.append(run_alone(SPLIT, "--data-path", tmp_path, "--overwrite"))
-        copy(source, target)
-
-    monkeypatch.setattr(shutil, "copyfile", meanwhile)
-    assert split_module.call("--data-path", tmp_path) == ""
-    fails(second[0], tmp_path)
-    assert listing(tmp_path) == ["flower_photos", "split.new", "split.tmp", "train", "unpack.tmp", "val"]
-
-
-# ---------------------------------------------------------------- the archive
-
-
-def make_archive(path: Path, *extra: tarfile.TarInfo) -> str:
-    """An archive as the official one is laid out, and its MD5."""
+def make_archive(path: Path, patch: pytest.MonkeyPatch, *odd: tarfile.TarInfo, length: int | None = None) -> Path:
+    """An archive as the official one is laid out, with odd members or cut off, which is taken for that one."""
+    photos = draw_photos(path.parent / "drawn", daisy=3, roses=3)
     with tarfile.open(path, "w:gz") as tar:
-        for name in ("daisy", "roses"):
-            for i in range(3):
-                data = io.BytesIO()
-                draw_image((200, 50, 40), seed=i).save(data, "JPEG")
-                info = tarfile.TarInfo(f"flower_photos/{name}/{i}.jpg")
-                info.size = len(data.getvalue())
-                tar.addfile(info, io.BytesIO(data.getvalue()))
-        for info in extra:
-            tar.addfile(info, io.BytesIO(b"x" * info.size))
-    return calculate_md5(path)
+        tar.add(photos, "flower_photos")
+        for info in odd:
+            tar.addfile(info)
+    shutil.rmtree(photos)
+    path.write_bytes(path.read_bytes()[:length])
+    patch.setattr(split_data, "MD5", hashlib.md5(path.read_bytes()).hexdigest())
+    patch.setattr(split_data, "URL", path.as_uri())
+    return path
 
 
-def test_an_archive_that_lies_there_is_used(
-    tmp_path: Path, split_module: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    md5 = make_archive(tmp_path / "flower_photos.tgz")
-    monkeypatch.setattr(split_module, "MD5", md5)
-    assert split_module.call("--data-path", tmp_path, "--download") == ""
-    assert len(names(tmp_path / "train")["daisy"]) == 2
-    assert listing(tmp_path) == ["flower_photos", "flower_photos.tgz", "train", "val"]
+def test_the_archive_is_fetched_when_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive, data = make_archive(tmp_path / "photos.tgz", monkeypatch), tmp_path / "data"
+    result = split("--data-path", data, "--download")
+    assert result.status == 0 and split_data.URL in result.out.splitlines()[0]
+    assert names(data) == ["flower_photos", "flower_photos.tgz", "train", "val"] and len(files(data / "val")) == 2
+    new = ["--data-path", tmp_path / "new", "--download"]
+    for change in (lambda: archive.write_bytes(b"<html>"), archive.unlink):
+        change()
+        assert is_one_error(split(*new), split_data.URL, "--demo")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setattr(split_data, "URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setattr(split_data, "TIMEOUT", 0.2)
+        assert is_one_error(split(*new), split_data.URL, "--demo")
+    assert names(tmp_path / "new") == []
+    shutil.rmtree(data / "flower_photos")  # the archive that lies there is used
+    assert split("--data-path", data, "--download", "--overwrite").status == 0
 
 
-def test_the_archive_is_fetched_when_absent(
-    tmp_path: Path, split_module: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    md5 = make_archive(tmp_path / "photos.tgz")
-    monkeypatch.setattr(split_module, "MD5", md5)
-    asked: list[str] = []
-
-    def fetch(url: str, root: str, filename: str, md5: str) -> None:
-        asked.append(md5)
-        shutil.copy(tmp_path / "photos.tgz", Path(root, filename))
-        if "other" in root:
-            raise RuntimeError("File not found or corrupted.")  # torchvision's words for another MD5
-
-    monkeypatch.setattr(split_module, "download_url", fetch)
-    assert split_module.call("--data-path", tmp_path / "data", "--download") == ""
-    assert listing(tmp_path / "data") == ["flower_photos", "flower_photos.tgz", "train", "val"] and asked == [md5]
-    message = split_module.call("--data-path", tmp_path / "other", "--download")
-    assert message.startswith("error: ") and split_module.URL in message and "\n" not in message
-    assert listing(tmp_path / "other") == []
+def member(name: str, kind: bytes = tarfile.REGTYPE, **headers: str) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.pax_headers = kind, "../../nothing", headers
+    return info
 
 
-def test_bad_archives(tmp_path: Path, split_module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    archive = tmp_path / "flower_photos.tgz"
-    make_archive(archive)
-    assert "not the official archive" in split_module.call("--data-path", tmp_path, "--download")
-
-    whole = archive.read_bytes()
-    bad = {
-        "half": whole[: len(whole) // 2],
-        "empty": b"",
-        "text": b"no archive",
-        "nul": None,
-        "deep": None,
-        "other": None,
-    }
-    monkeypatch.setattr(split_module, "check_integrity", lambda path, md5: True)
-    for name, content in bad.items():
-        if content is not None:
-            archive.write_bytes(content)
-        elif name == "other":
-            with tarfile.open(archive, "w:gz") as tar:
-                tar.addfile(tarfile.TarInfo("other/file"))
-        else:
-            info = tarfile.TarInfo("flower_photos/" + ("a/" * 5000 if name == "deep" else "") + "x")
-            info.size, info.pax_headers = 1, {"mtime": "nan\0"} if name == "nul" else {}
-            make_archive(archive, info)
-        message = split_module.call("--data-path", tmp_path, "--download")
-        if name != "nul":
-            assert message.startswith("error: ") and archive.name in message and "\n" not in message, name
-            assert listing(tmp_path) == ["flower_photos.tgz"]
-        for folder in ("flower_photos", "train", "val"):
-            shutil.rmtree(tmp_path / folder, ignore_errors=True)
-
-    links = []
-    for name in ("../../outside.txt", "link", "hard", "pipe"):  # what is no plain file in its place is passed over
-        links.append(tarfile.TarInfo(f"flower_photos/{name}"))
-        links[-1].linkname = "flower_photos/nothing"
-    links[0].size = 3
-    links[1].type, links[2].type, links[3].type = tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE
-    make_archive(archive, *links)
-    assert split_module.call("--data-path", tmp_path, "--download", "--overwrite") == ""
-    assert listing(tmp_path / "flower_photos") == ["daisy", "roses"]
-    assert not (tmp_path.parent / "outside.txt").exists() and not (tmp_path / "outside.txt").exists()
-
-
-def test_too_little_disk(tmp_path: Path, split_module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
-    draw_photos(tmp_path / "flower_photos", {"daisy": 4})
-    assert "too little disk" in split_module.call("--data-path", tmp_path)
-    assert "too little disk" in split_module.call("--data-path", tmp_path / "new", "--download")
-    assert listing(tmp_path) == ["flower_photos", "new"]
-    assert listing(tmp_path / "new") == []
+@pytest.mark.parametrize(
+    "odd",
+    [
+        *map(member, ["other", "/tmp/absolute", "flower_photos/../../outside", "flower_photos" + "/deep" * 5000]),
+        *(member("flower_photos/no file", kind) for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE)),
+        member("flower_photos/nul", path="flower_photos/a\0b"),
+        member("flower_photos/nan", tarfile.SYMTYPE, size="NaN", mtime="NaN"),
+    ],
+)
+def test_bad_archives(odd: tarfile.TarInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is refused, whole or cut off, and would be if it were the official one."""
+    for length in (None, 900):
+        make_archive(tmp_path / "flower_photos.tgz", monkeypatch, odd, length=length)
+        assert is_one_error(split("--data-path", tmp_path, "--download"))
+        monkeypatch.setattr(split_data, "MD5", "0" * 32)
+        assert is_one_error(split("--data-path", tmp_path, "--download"), "flower_photos.tgz", "delete")
+        assert names(tmp_path) == ["flower_photos.tgz"] and not (tmp_path.parent / "outside").exists()
