@@ -71,7 +71,7 @@ def draw_mistakes(save_path: Path, net: torch.nn.Module, loader: Iterable, names
         for axes, (probability, predicted, label, image) in zip(grid.flat, mistakes, strict=False):
             low, high = image.aminmax()  # of the normalised picture, to draw it in 0..1
             axes.imshow(((image - low) / (high - low)).permute(1, 2, 0).numpy())
-            axes.set(title=f"{names[predicted]} {probability:.2f}\nis {names[label]}")
+            axes.set(title=f"predicted: {names[predicted]} {probability:.2f}\ntrue: {names[label]}")
 
 
 def draw_predictions(path: Path, predictions: Sequence[tuple], names: Sequence[str], show: bool) -> None:

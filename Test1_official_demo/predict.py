@@ -51,7 +51,8 @@ def main() -> None:
         print(f"image: {name}  class: {classes[torch.argmax(predict)]}  prob: {predict.max():.3f}{true_class}")
         for i, cla in enumerate(classes):
             print(f"class: {cla:12} prob: {predict[i]:.3f}")
-        predictions = [*predictions, (img, name + true_class, predict)][:8]
+        if len(predictions) < 8:  # as many as the figure shows
+            predictions.append((img, name + true_class, predict))
 
     figure_path = args.save or args.output_dir / "Lenet_prediction.png"
     draw_predictions(figure_path, predictions, classes, show=not args.save)

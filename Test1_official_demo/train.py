@@ -25,7 +25,7 @@ classes = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship"
 def main() -> None:
     parser = train_parser(__doc__, epochs=5, batch_size=36, lr=0.001)
     parser.set_defaults(data_path=HERE / "data", workers=0)  # the pictures lie in memory: no process need load them
-    args = parser.parse_args()
+    args = parser.parse_args()  # --device, --workers, ...: python train.py --help
     device = args.device
     print(f"using {device} device.")
 
@@ -56,36 +56,36 @@ def main() -> None:
 
     history = []  # one dict per epoch; each of its columns is drawn
     if args.resume:
-        history = load_checkpoint(last_path, net=net, optimizer=optimizer)
+        history = load_checkpoint(last_path, net=net, optimizer=optimizer)  # brings both to where they were
     best_acc = max((row["test_accuracy"] for row in history), default=-1.0)  # any first epoch is better than -1
 
     def test(loader: DataLoader) -> tuple[float, float]:
         """Mean loss and accuracy on the pictures of a loader."""
-        acc, test_loss = 0, 0.0
+        acc, test_loss = 0, 0.0  # acc: how many are right
         net.eval()
         with torch.no_grad():  # without gradients, the results of the layers need not be kept
             for test_images, test_labels in loader:
                 outputs = net(test_images.to(device))
                 test_loss += loss_function(outputs, test_labels.to(device)).item()
-                predict_y = torch.max(outputs, dim=1)[1]
+                predict_y = torch.max(outputs, dim=1)[1]  # the places of the largest logits
                 acc += torch.eq(predict_y, test_labels.to(device)).sum().item()
-        net.train()
+        net.train()  # back to training
         return test_loss / len(loader), acc / len(loader.dataset)
 
-    for epoch in range(len(history), args.epochs):
+    for epoch in range(len(history), args.epochs):  # from 0, or on from the epochs that are done
         start = time.time()
-        torch.manual_seed(1000 * args.seed + epoch + 1)  # an epoch's random numbers depend on these two alone
+        torch.manual_seed(1000 * args.seed + epoch + 1)  # the epoch's random numbers, also after --resume
 
         # train
         net.train()
         running_loss, epoch_loss = 0.0, 0.0
         for step, (inputs, labels) in enumerate(train_loader, start=1):
-            optimizer.zero_grad()  # forget the gradients of the step before
-            with torch.autocast(device.type, torch.bfloat16, enabled=args.amp):
-                outputs = net(inputs.to(device))  # forward: [N, 10]
-                loss = loss_function(outputs, labels.to(device))
-            loss.backward()  # the gradient of the loss for every weight
-            optimizer.step()  # move every weight a little against its gradient
+            optimizer.zero_grad()  # 1. forget the gradients of the step before
+            with torch.autocast(device.type, torch.bfloat16, enabled=args.amp):  # without --amp it changes nothing
+                outputs = net(inputs.to(device))  # 2. forward: logits [N, 10]
+                loss = loss_function(outputs, labels.to(device))  # 3. how wrong they are, as one number
+            loss.backward()  # 4. the gradient of the loss for every weight
+            optimizer.step()  # 5. move every weight a little against its gradient
             running_loss += loss.item()
             epoch_loss += loss.item()
             if step % 500 == 0:
@@ -107,7 +107,7 @@ def main() -> None:
             best_acc = test_accuracy
             history[-1]["best"] = True  # for the picture
             save(net.state_dict(), save_path)
-        save_checkpoint(last_path, history, net=net, optimizer=optimizer)
+        save_checkpoint(last_path, history, net=net, optimizer=optimizer)  # after all that an epoch changes
         if time.time() - start > 10 or epoch + 1 == args.epochs:  # drawing would lengthen short epochs
             draw_results(save_path, history)
         print(f"epoch {epoch + 1} took {time.time() - start:.1f} s")

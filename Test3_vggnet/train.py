@@ -39,15 +39,15 @@ data_transform = {
 def main() -> None:
     parser = train_parser(__doc__, epochs=30, batch_size=32, lr=0.0001)
     parser.add_argument("--model-name", choices=cfgs, default="vgg16", help="which VGG (default: %(default)s)")
-    args = parser.parse_args()
+    args = parser.parse_args()  # --device, --workers, ...: python train.py --help
     device = args.device
     print(f"using {device} device.")
 
-    train_dataset = ImageFolder(args.data_path / "train", transform=data_transform["train"])
+    train_dataset = ImageFolder(args.data_path / "train", transform=data_transform["train"])  # as torchvision's
     validate_dataset = ImageFolder(args.data_path / "val", transform=data_transform["val"])
     train_num, val_num = len(train_dataset), len(validate_dataset)
 
-    flower_list = train_dataset.class_to_idx  # {"daisy": 0, "dandelion": 1, ...}
+    flower_list = train_dataset.class_to_idx  # {"daisy": 0, "dandelion": 1, ...}, in the order of the alphabet
     cla_dict = {val: key for key, val in flower_list.items()}  # {0: "daisy", 1: "dandelion", ...}
     save_path = args.output_dir / f"{args.model_name}Net.pth"
     last_path = args.output_dir / f"{args.model_name}Net_last.pth"
@@ -71,35 +71,35 @@ def main() -> None:
 
     history = []  # one dict per epoch; each of its columns is drawn
     if args.resume:
-        history = load_checkpoint(last_path, net=net, optimizer=optimizer)
+        history = load_checkpoint(last_path, net=net, optimizer=optimizer)  # brings both to where they were
     best_acc = max((row["val_accuracy"] for row in history), default=-1.0)  # any first epoch is better than -1
 
-    for epoch in range(len(history), args.epochs):
+    for epoch in range(len(history), args.epochs):  # from 0, or on from the epochs that are done
         start = time.time()
-        torch.manual_seed(1000 * args.seed + epoch + 1)  # an epoch's random numbers depend on these two alone
+        torch.manual_seed(1000 * args.seed + epoch + 1)  # the epoch's random numbers, also after --resume
 
         # train
         net.train()  # dropout is on
         running_loss = 0.0
-        train_bar = ProgressBar(train_loader, f"train epoch[{epoch + 1}/{args.epochs}]")
+        train_bar = ProgressBar(train_loader, f"train epoch[{epoch + 1}/{args.epochs}]")  # shows .loss
         for images, labels in train_bar:
-            optimizer.zero_grad()  # forget the gradients of the step before
-            with torch.autocast(device.type, torch.bfloat16, enabled=args.amp):
-                logits = net(images.to(device, non_blocking=pin))  # forward: [N, num_classes]
-                loss = loss_function(logits, labels.to(device, non_blocking=pin))
-            loss.backward()  # the gradient of the loss for every weight
-            optimizer.step()  # move every weight a little against its gradient
+            optimizer.zero_grad()  # 1. forget the gradients of the step before
+            with torch.autocast(device.type, torch.bfloat16, enabled=args.amp):  # without --amp it changes nothing
+                logits = net(images.to(device, non_blocking=pin))  # 2. forward: logits [N, num_classes]
+                loss = loss_function(logits, labels.to(device, non_blocking=pin))  # 3. how wrong they are
+            loss.backward()  # 4. the gradient of the loss for every weight
+            optimizer.step()  # 5. move every weight a little against its gradient
             train_bar.loss = loss.item()
             running_loss += loss.item()
 
         # validate
         net.eval()  # dropout is off
-        acc, running_val_loss = 0, 0.0
+        acc, running_val_loss = 0, 0.0  # acc: how many are right
         with torch.no_grad():  # without gradients, the results of the layers need not be kept
             for val_images, val_labels in validate_loader:
                 outputs = net(val_images.to(device))
                 running_val_loss += loss_function(outputs, val_labels.to(device)).item()
-                predict_y = torch.max(outputs, dim=1)[1]
+                predict_y = torch.max(outputs, dim=1)[1]  # the places of the largest logits
                 acc += torch.eq(predict_y, val_labels.to(device)).sum().item()
 
         train_loss, val_loss = running_loss / len(train_loader), running_val_loss / len(validate_loader)
@@ -113,7 +113,7 @@ def main() -> None:
             best_acc = val_accurate
             history[-1]["best"] = True  # for the picture
             save(net.state_dict(), save_path)
-        save_checkpoint(last_path, history, net=net, optimizer=optimizer)
+        save_checkpoint(last_path, history, net=net, optimizer=optimizer)  # after all that an epoch changes
         if time.time() - start > 10 or epoch + 1 == args.epochs:  # drawing would lengthen short epochs
             draw_results(save_path, history)
         print(f"epoch {epoch + 1} took {time.time() - start:.1f} s, {train_bar.waited:.1f} s of it waiting for images")

@@ -119,7 +119,7 @@ def find_images(*paths: Path) -> list[Path]:
         if others := sorted(file.name for file in {*files} - {*found} if not file.is_dir()):
             print(f"left out of {path}: {len(others)} files that are no images, such as {others[0]}")
         if not found and not path.is_file():
-            raise UserError(f"no images in the folder {path}" if path.is_dir() else f"no image file {path}")
+            raise UserError(f"no image {'in' if path.is_dir() else 'file'} {path}: name another, or --data-path")
         images += found or [path]
     return images
 
@@ -218,9 +218,8 @@ def save(content: object, path: Path) -> None:
 
 
 def keep_previous(save_path: Path, cla_dict: dict[int, str], resume: bool) -> None:
-    """Before a new run, rename an earlier one's AlexNet.pth to AlexNet_previous.pth, and so on, in an order in which no
-    weights ever meet another run's class names. A UserError if the folder's class_indices.json is of other classes than
-    `cla_dict` and is needed, to resume or for another net."""
+    """Before a new run, rename an earlier one's AlexNet.pth to AlexNet_previous.pth, and so on: no weights ever meet
+    another run's class names. A UserError if class_indices.json is of other classes than `cla_dict`, and is needed."""
     last, names = save_path.with_stem(f"{save_path.stem}_last"), save_path.with_name("class_indices.json")
     needed_by = [path.name for path in save_path.parent.glob("*_last.pth") if resume or path != last]
     if needed_by and names.exists() and read_classes(save_path) != {str(i): n for i, n in cla_dict.items()}:
@@ -265,8 +264,7 @@ def load_weights(net: torch.nn.Module, weights: dict, path: Path, leave_out: tup
     """Load the state_dict that came from `path` into the net. Every name and shape must fit, or that is a UserError;
     names that begin with one of `leave_out` are not loaded."""
     ours, theirs = ({n: v for n, v in d.items() if not n.startswith(leave_out)} for d in (net.state_dict(), weights))
-    other = [n for n in [*ours, *theirs] if (n in ours) != (n in theirs) and not n.endswith("num_batches_tracked")]
-    if other:
+    if other := [n for n in [*ours, *theirs] if (n in ours) != (n in theirs) and not n.endswith("num_batches_tracked")]:
         where = "not in it" if other[0] in ours else "in it alone"
         raise UserError(f"{path} is not of this {type(net).__name__}: {other[0]} is {where} ({len(other)} such names)")
     for name, value in theirs.items():
@@ -287,12 +285,14 @@ def load_checkpoint(path: Path, **parts: object) -> list[dict]:
     """Bring each part back to where save_checkpoint left it, and return the history. What train.py now gives to an
     optimizer or a scheduler counts where it is another value than before; all else goes on as it was."""
     saved = read_weights(path, checkpoint=True)
-    if saved.keys() != {"history", "given", *parts}:
-        raise UserError(f"{path} holds {', '.join(saved)}, and train.py has {', '.join(parts)}: start without --resume")
+    ours = {name: type(part).__name__ for name, part in parts.items()}
+    if (theirs := {name: kind for name, (kind, _) in saved.get("given", {}).items()}) != ours:
+        raise UserError(f"{path} was saved with {theirs}, and train.py has {ours}: start without --resume")
+    groups = [group for part in parts.values() for group in getattr(part, "param_groups", [])]
+    if any("initial_lr" in group for group in groups) and not any("last_epoch" in saved[name] for name in parts):
+        raise UserError("the scheduler is not resumed: save_checkpoint and load_checkpoint need scheduler=scheduler")
     for name, part in parts.items():
-        kind, before = saved["given"][name]
-        if kind != type(part).__name__:
-            raise UserError(f"{path} is of {kind}, and train.py has {type(part).__name__}: start without --resume")
+        before = saved["given"][name][1]
         if isinstance(part, torch.nn.Module):
             load_weights(part, saved[name], path)
             continue
@@ -305,5 +305,5 @@ def load_checkpoint(path: Path, **parts: object) -> list[dict]:
             group.update(changed)
             for w in group["params"]:  # fused Adam does not check that its state lies in memory as the weights do
                 part.state[w] |= {k: w.data.clone().copy_(v) for k, v in part.state[w].items() if v.shape == w.shape}
-    print(f"resumed {path.name}: {len(saved['history'])} epochs are done")
+    print(f"resumed {path.name}: {len(saved['history'])} epochs are done, learning rate", *(g["lr"] for g in groups))
     return saved["history"]

@@ -51,7 +51,8 @@ def main() -> None:
         print(f"image: {image_path.name}  class: {predict_cla}  prob: {predict.max():.3f}{true_class}")
         for i, name in enumerate(class_indict.values()):
             print(f"class: {name:12} prob: {predict[i]:.3f}")
-        predictions = [*predictions, (img, image_path.name + true_class, predict)][:8]
+        if len(predictions) < 8:  # as many as the figure shows
+            predictions.append((img, image_path.name + true_class, predict))
 
     figure_path = args.save or args.output_dir / "googleNet_prediction.png"
     draw_predictions(figure_path, predictions, list(class_indict.values()), show=not args.save)

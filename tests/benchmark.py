@@ -22,11 +22,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import plain
 import torch
 from conftest import ROOT, draw_cifar10, load, md5_of_cifar10
-from torch import nn, optim
+from torch import nn
 from torch.utils.data import DataLoader
-from torchvision import datasets, transforms
+from torchvision import datasets
 
 
 class Race(NamedTuple):
@@ -61,84 +62,6 @@ SIDES = {  # what runs on each side
     "train.py": "train.py",
     "--amp": "train.py --amp",
 }
-HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-
-
-# ---------------------------------------------------------------- the yardstick: the lesson's loop
-
-
-def plain_flowers(folder: str, data_path: Path, output_dir: Path, epochs: int, workers: int, device: str) -> None:
-    """ImageFolder, the default memory layout, Adam, .item() in every step."""
-    race, resnet = RACES[folder], folder == "Test5_resnet"
-    normalize = [transforms.ToTensor(), transforms.Normalize(*(IMAGENET if resnet else HALF))]
-    crop = [transforms.Resize(256), transforms.CenterCrop(224)] if resnet else [transforms.Resize((224, 224))]
-    augment = [transforms.RandomResizedCrop(224), transforms.RandomHorizontalFlip()]
-    train_dataset = datasets.ImageFolder(data_path / "train", transforms.Compose([*augment, *normalize]))
-    validate_dataset = datasets.ImageFolder(data_path / "val", transforms.Compose([*crop, *normalize]))
-    train_loader = DataLoader(train_dataset, batch_size=race.batch_size, shuffle=True, num_workers=workers)
-    validate_loader = DataLoader(validate_dataset, batch_size=race.batch_size, shuffle=False, num_workers=workers)
-
-    net = race.make_net(len(train_dataset.classes)).to(device)
-    loss_function = nn.CrossEntropyLoss()
-    optimizer = optim.Adam(net.parameters(), lr=race.lr)
-    best_acc = -1.0
-    for epoch in range(epochs):
-        net.train()
-        running_loss = 0.0
-        for images, labels in train_loader:
-            labels = labels.to(device)
-            optimizer.zero_grad()
-            outputs = net(images.to(device))
-            if folder == "Test4_googlenet":
-                loss0, loss2, loss1 = (loss_function(output, labels) for output in outputs)
-                loss = loss0 + loss1 * 0.3 + loss2 * 0.3
-            else:
-                loss = loss_function(outputs, labels)
-            loss.backward()
-            optimizer.step()
-            running_loss += loss.item()
-        net.eval()
-        acc = 0.0
-        with torch.no_grad():
-            for images, labels in validate_loader:
-                predict_y = torch.max(net(images.to(device)), dim=1)[1]
-                acc += torch.eq(predict_y, labels.to(device)).sum().item()
-        val_accurate = acc / len(validate_dataset)
-        print(f"[epoch {epoch + 1}] {running_loss / len(train_loader):.3f} {val_accurate:.3f}")
-        if val_accurate > best_acc:
-            best_acc = val_accurate
-            torch.save(net.state_dict(), output_dir / "plain.pth")
-
-
-def plain_cifar10(data_path: Path, output_dir: Path, epochs: int, workers: int, device: str) -> None:
-    """Every picture turned into a tensor and normalised each time that it is seen."""
-    race = RACES["Test1_official_demo"]
-    transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize(*HALF)])
-    train_set = datasets.CIFAR10(data_path, train=True, transform=transform)
-    val_set = datasets.CIFAR10(data_path, train=False, transform=transform)
-    train_loader = DataLoader(train_set, batch_size=race.batch_size, shuffle=True, num_workers=workers)
-    val_image, val_label = next(iter(DataLoader(val_set, batch_size=5000, shuffle=False)))
-    val_image, val_label = val_image.to(device), val_label.to(device)
-
-    net = race.make_net(10).to(device)
-    loss_function = nn.CrossEntropyLoss()
-    optimizer = optim.Adam(net.parameters(), lr=race.lr)
-    for epoch in range(epochs):
-        running_loss = 0.0
-        for step, (inputs, labels) in enumerate(train_loader):
-            optimizer.zero_grad()
-            loss = loss_function(net(inputs.to(device)), labels.to(device))
-            loss.backward()
-            optimizer.step()
-            running_loss += loss.item()
-            if step % 500 == 499:
-                with torch.no_grad():
-                    accuracy = torch.eq(net(val_image).argmax(dim=1), val_label).float().mean().item()
-                print(f"[{epoch + 1}, {step + 1:5d}] {running_loss / 500:.3f} {accuracy:.3f}")
-                running_loss = 0.0
-    torch.save(net.state_dict(), output_dir / "plain.pth")
-
 
 # ---------------------------------------------------------------- one run, in a process of its own
 
@@ -158,12 +81,13 @@ def child(side: str, folder: str, data: str, output: str, epochs: str, device: s
 
     DataLoader.__iter__ = timed
     workers = min(os.cpu_count() or 1, 8) if side == "videos" else 0
-    if folder == "Test1_official_demo":
+    if folder == plain.LENET:
         for name, value in md5_of_cifar10(data_path).items():
             setattr(datasets.CIFAR10, name, value)
     if side in ("lesson", "videos"):
-        plain = [data_path, output_dir, int(epochs), workers, device]
-        plain_cifar10(*plain) if folder == "Test1_official_demo" else plain_flowers(folder, *plain)
+        race, loaders = RACES[folder], plain.make_loaders(folder, data_path, RACES[folder].batch_size, workers)
+        net = race.make_net(len(datasets.ImageFolder(data_path / "train").classes) if folder != plain.LENET else 10)
+        plain.train(folder, net, loaders, race.lr, int(epochs), device=device, save_path=output_dir / "plain.pth")
     else:
         fixed = ["--data-path", data, "--output-dir", output, "--epochs", epochs, "--device", device]
         sys.argv = ["train.py", *fixed, *RACES[folder].options, *(["--amp"] if side == "--amp" else [])]

@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import io
+import multiprocessing
 import os
 import pickle
 import random
@@ -10,7 +11,7 @@ import runpy
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 from torchvision.datasets import CIFAR10
 from torchvision.datasets.utils import calculate_md5
@@ -26,8 +28,11 @@ ROOT = Path(__file__).resolve().parent.parent
 LESSONS = sorted(path.name for path in ROOT.glob("Test[0-9]_*"))
 COLORS = {"blue": (40, 60, 200), "green": (40, 180, 60), "red": (200, 50, 40)}
 
+NARROW_VGG = [4, "M", 4, "M", 4, "M", 4, "M", 512, "M"]
+
 # folder: (weights file, options of train.py and predict.py alike, options of train.py alone): what runs quickly
-FLOWER_LESSONS: dict[str, tuple[str, list[str], list[str]]] = {
+QUICK: dict[str, tuple[str, list[str], list[str]]] = {
+    "Test1_official_demo": ("Lenet.pth", [], []),
     "Test2_alexnet": ("AlexNet.pth", [], []),
     "Test3_vggnet": ("vgg11Net.pth", ["--model-name", "vgg11"], []),
     "Test4_googlenet": ("googleNet.pth", [], []),
@@ -56,6 +61,9 @@ class Result(NamedTuple):
     status: int
     out: str
     err: str
+
+    def lines(self, start: str) -> list[str]:
+        return [line for line in self.out.splitlines() if line.startswith(start)]
 
 
 def load(folder: str, name: str) -> ModuleType:
@@ -103,13 +111,29 @@ def tiny_lesson(place: Path) -> Path:
 
 
 def quick_lesson(folder: str, place: Path) -> Path:
-    """The folder itself; of Test3 a copy whose classifier is narrow, since its checkpoints would take a gigabyte."""
+    """The folder itself; of Test3 a copy whose VGG11 is narrow, since the real one computes and is saved slowly."""
     if folder != "Test3_vggnet":
         return ROOT / folder
-    copy = place / folder if (place / folder).exists() else copy_lesson(folder, place)
-    model = (copy / "model.py").read_text(encoding="utf-8")
-    (copy / "model.py").write_text(model.replace("width: int = 2048", "width: int = 16"), encoding="utf-8")
+    copy = copy_lesson(folder, place)
+    model = (copy / "model.py").read_text(encoding="utf-8").replace("width: int = 2048", "width: int = 16")
+    (copy / "model.py").write_text(f'{model}\n\ncfgs["vgg11"] = {NARROW_VGG}\n', encoding="utf-8")
     return copy
+
+
+def quick_net(folder: str, num_classes: int) -> torch.nn.Module:
+    """The net of a quick lesson with its first weights, made as train.py makes it."""
+    model = load(folder, "model")
+    if folder == "Test1_official_demo":
+        return model.LeNet()
+    if folder == "Test2_alexnet":
+        return model.AlexNet(num_classes, init_weights=True)
+    if folder == "Test3_vggnet":
+        return model.VGG(model.make_features(NARROW_VGG), num_classes, init_weights=True, width=16)
+    if folder == "Test4_googlenet":
+        return model.GoogLeNet(num_classes, aux_logits=True, init_weights=True)
+    net = model.resnet18()
+    net.fc = torch.nn.Linear(512, num_classes)
+    return net
 
 
 def run_here(script: Path, *options: object) -> Result:
@@ -138,6 +162,33 @@ def run_alone(script: Path, *options: object, cwd: Path | None = None, **extra: 
     return Result(done.returncode, done.stdout, done.stderr)
 
 
+def run_and_exit(method: str, script: Path, *options: object) -> None:
+    multiprocessing.set_start_method(method, force=True)  # of data workers: not by a server of this server
+    sys.exit(run_here(script, *options).status)
+
+
+def start(script: Path, *options: object) -> multiprocessing.Process:
+    """Start a script in a process of its own that has torch imported already, where the system can do so."""
+    context = multiprocessing.get_context("forkserver" if hasattr(os, "fork") else "spawn")
+    context.set_forkserver_preload(["torchvision", "matplotlib.pyplot"])
+    process = context.Process(target=run_and_exit, args=(multiprocessing.get_start_method(), script, *options))
+    process.start()
+    return process
+
+
+@contextlib.contextmanager
+def no_pictures() -> Iterator[None]:
+    """Figures are drawn, but not written, which takes longer than the training of a small net."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", lambda self, path, **options: path.touch())
+        yield
+
+
+def works(result: Result) -> Result:
+    assert result.status == 0, result.err
+    return result
+
+
 def fails(result: Result, *names: object) -> None:
     """Assert exit status 1 and one line that holds each of `names`, and no traceback."""
     assert result.status == 1, result
@@ -145,6 +196,17 @@ def fails(result: Result, *names: object) -> None:
     assert result.err.startswith("error: "), result.err
     for name in names:
         assert str(name) in result.err, result.err
+
+
+def same(one: object, other: object) -> bool:
+    """Whether two saved files hold the same, bit for bit."""
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == other
 
 
 def draw_image(color: tuple[int, int, int], seed: int) -> Image.Image:
@@ -201,13 +263,14 @@ def md5_of_cifar10(root: Path) -> dict[str, object]:
     return {**files, "meta": {**CIFAR10.meta, "md5": calculate_md5(base / CIFAR10.meta["filename"])}}
 
 
-@pytest.fixture
-def cifar10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(scope="session")
+def cifar10(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A drawn CIFAR-10 of 100 + 40 images, which torchvision takes for the real one in this process."""
-    root = draw_cifar10(tmp_path / "cifar")
-    for name, value in md5_of_cifar10(root).items():
-        monkeypatch.setattr(CIFAR10, name, value)
-    return root
+    root = draw_cifar10(tmp_path_factory.mktemp("cifar"))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in md5_of_cifar10(root).items():
+            patch.setattr(CIFAR10, name, value)
+        yield root
 
 
 @pytest.fixture(autouse=True)

@@ -1,13 +1,14 @@
 """The changes that a learner makes in train.py work, and ask for none in helpers.py or plots.py."""
 
 import json
-import re
 import runpy
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT, Result, copy_lesson, draw_data_set, fails, run_here, tiny_lesson
+from conftest import QUICK, ROOT, Result, copy_lesson, draw_data_set, fails, no_pictures, run_here, tiny_lesson, works
+from matplotlib.axes import Axes
 from torchvision import datasets, transforms
 
 ADAM = "optimizer = optim.Adam(net.parameters(), lr=args.lr, fused=True)  # fused: all weights in one pass over memory"
@@ -54,8 +55,9 @@ class Run:
 
 
 @pytest.fixture
-def run(tmp_path: Path, data_set: Path) -> Run:
-    return Run(tmp_path, data_set)
+def run(tmp_path: Path, data_set: Path) -> Iterator[Run]:
+    with no_pictures():
+        yield Run(tmp_path, data_set)
 
 
 OWN_DATA_SET = """
@@ -123,15 +125,12 @@ CHANGES = {
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_changed_train_py_trains_resumes_and_predicts(name: str, run: Run) -> None:
-    result = run.train(changes=CHANGES[name])
-    assert result.status == 0, result.err
-    result = run.train("--resume", "--epochs", 4)
-    assert result.status == 0, result.err
-    assert [line[:9] for line in result.out.splitlines() if line.startswith("[epoch")] == ["[epoch 3]", "[epoch 4]"]
-    assert len(run.history()) == 4 and len(run.history()[-1]) >= 3
+    works(run.train("--epochs", 1, changes=CHANGES[name]))
+    result = works(run.train("--resume", "--epochs", 3))
+    assert [line[:9] for line in result.lines("[epoch")] == ["[epoch 2]", "[epoch 3]"]
+    assert len(run.history()) == 3 and len(run.history()[-1]) >= 3
     assert json.loads((run.folder / "class_indices.json").read_text(encoding="ascii")) == {"0": "blue", "1": "red"}
-    result = run_here(run.folder / "predict.py", run.data / "val" / "red")
-    assert result.status == 0 and "class: red" in result.out
+    assert "class: red" in works(run_here(run.folder / "predict.py", run.data / "val" / "red")).out
 
 
 def test_shuffling_the_validation_set_gives_the_same_accuracy(run: Run) -> None:
@@ -160,8 +159,6 @@ def test_the_best_epochs_weights_are_kept_and_the_picture_follows(run: Run, monk
          '        save(net.state_dict(), args.output_dir / f"epoch{epoch + 1}.pth")\n        history.append('),
     ]  # fmt: skip
     marked: list[float] = []
-    from matplotlib.axes import Axes
-
     axvline = Axes.axvline
     monkeypatch.setattr(Axes, "axvline", lambda self, x, **options: marked.append(x) or axvline(self, x, **options))
 
@@ -187,8 +184,6 @@ def test_the_best_epochs_weights_are_kept_and_the_picture_follows(run: Run, monk
 
 
 def test_every_column_is_drawn(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from matplotlib.axes import Axes
-
     drawn: dict[str, tuple] = {}
     plot = Axes.plot
 
@@ -213,14 +208,8 @@ def test_a_new_rate_counts_and_an_old_one_goes_on(run: Run) -> None:
     assert run.rate() == pytest.approx(0.0004)
     run.train("--resume", "--lr", 0.001, "--epochs", 5)
     assert run.rate() == pytest.approx(0.00001)  # 0.001, lowered after two epochs and after four
-    run.train(
-        "--resume",
-        "--lr",
-        0.001,
-        "--epochs",
-        7,
-        changes=[("gamma=0.1", "gamma=0.5"), ("weight_decay=0.01", "weight_decay=0.02")],
-    )
+    changes = [("gamma=0.1", "gamma=0.5"), ("weight_decay=0.01", "weight_decay=0.02")]
+    run.train("--resume", "--lr", 0.001, "--epochs", 7, changes=changes)
     assert run.rate() == pytest.approx(0.000005)
     assert run.last()["optimizer"]["param_groups"][0]["weight_decay"] == 0.02
 
@@ -228,8 +217,7 @@ def test_a_new_rate_counts_and_an_old_one_goes_on(run: Run) -> None:
 def test_resuming_with_more_photos_other_batches_and_workers(run: Run, tmp_path: Path) -> None:
     run.train()
     run.data = draw_data_set(tmp_path / "more", train=6, val=3)
-    result = run.train("--resume", "--epochs", 3, "--batch-size", 5, "--workers", 1)
-    assert result.status == 0 and "[epoch 3]" in result.out, result.err
+    assert works(run.train("--resume", "--epochs", 3, "--batch-size", 5, "--workers", 1)).lines("[epoch 3]")
 
 
 LAST = "AlexNet_last.pth"
@@ -258,37 +246,28 @@ def test_other_classes_are_refused_on_resume(run: Run, tmp_path: Path) -> None:
     fails(run.train("--resume", "--epochs", 3), "class_indices.json")
 
 
+def test_a_scheduler_that_is_not_saved_is_named_on_resume(run: Run) -> None:
+    run.train(changes=[change for change in STEP_LR if change[0] != STATE])
+    fails(run.train("--resume", "--epochs", 3), "scheduler=scheduler")
+
+
 def test_changes_in_test5(tmp_path: Path, data_set: Path) -> None:
-    copy = copy_lesson("Test5_resnet", tmp_path)
-    options = [
-        "--data-path",
-        data_set,
-        "--model-name",
-        "resnet18",
-        "--weights",
-        "none",
-        "--batch-size",
-        4,
-        "--workers",
-        0,
-    ]
-    changes = [
+    script = copy_lesson("Test5_resnet", tmp_path) / "train.py"
+    _, options, train_options = QUICK["Test5_resnet"]
+    fixed = ["--data-path", data_set, *options, *train_options, "--batch-size", 8]
+    edit(
+        script,
         ("shuffle=False", "shuffle=True"),
         (ADAM.replace("net.parameters()", "params"),
          "optimizer = optim.SGD(params, lr=0.1)\n    scheduler = optim.lr_scheduler.CosineAnnealingLR(optimizer, 4)"),
-        STEP_LR[1], STEP_LR[2],
-    ]  # fmt: skip
-    edit(copy / "train.py", *changes)
-    assert run_here(copy / "train.py", *options, "--epochs", 1).status == 0
-    result = run_here(copy / "train.py", *options, "--epochs", 2, "--resume")
-    assert result.status == 0 and re.search(r"^\[epoch 2\]", result.out, re.MULTILINE), result.err
+        *STEP_LR[1:],
+    )  # fmt: skip
+    works(run_here(script, *fixed, "--epochs", 1))
+    assert works(run_here(script, *fixed, "--epochs", 2, "--resume")).lines("[epoch 2]")
 
 
 def test_the_lessons_differ_only_where_they_teach() -> None:
-    """Tests 2 to 5 share the lines of the training loop, but for GoogLeNet's three losses and the nets' own words."""
+    """Tests 2 and 3 share every line from the seed on, but for the net's name."""
     texts = [(ROOT / name / "train.py").read_text(encoding="utf-8") for name in ("Test2_alexnet", "Test3_vggnet")]
-    loops = [
-        text[text.index("    torch.manual_seed(args.seed)") :].replace("vgg(args.model_name, ", "AlexNet(")
-        for text in texts
-    ]
-    assert loops[0] == loops[1]
+    loops = [text[text.index("    torch.manual_seed(args.seed)") :] for text in texts]
+    assert loops[0] == loops[1].replace("vgg(args.model_name, ", "AlexNet(")

@@ -1,181 +1,133 @@
 """Each lesson does what its contract says: the training loop, the transforms, the predictions, the options."""
 
-import itertools
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
+import plain
 import pytest
 import torch
 import torchvision
-from conftest import FLOWER_LESSONS, LESSONS, ROOT, copy_lesson, draw_data_set, load, quick_lesson, run_alone, run_here
+from conftest import (
+    LESSONS,
+    QUICK,
+    ROOT,
+    Result,
+    copy_lesson,
+    draw_data_set,
+    load,
+    no_pictures,
+    quick_lesson,
+    quick_net,
+    run_alone,
+    run_here,
+    same,
+    works,
+)
 from PIL import Image
-from torch import nn, optim
-from torch.utils.data import DataLoader, TensorDataset
-from torchvision import datasets, transforms
+from torchvision import datasets
 
-HALF, IMAGENET = ((0.5,) * 3, (0.5,) * 3), ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-
-
-def normalize(folder: str) -> list:
-    return [transforms.ToTensor(), transforms.Normalize(*(IMAGENET if folder == "Test5_resnet" else HALF))]
+RATES = dict(zip(LESSONS, (0.001, 0.0002, 0.0001, 0.0003, 0.0001), strict=True))  # the lessons' defaults
+COLORS = ["blue", "green", "red"]
 
 
-def contract_transform(folder: str, train: bool = False) -> transforms.Compose:
-    """The transforms of the contract's table."""
-    if folder == "Test1_official_demo":
-        size = [transforms.Resize((32, 32))]
-    elif train:
-        size = [transforms.RandomResizedCrop(224), transforms.RandomHorizontalFlip()]
-    elif folder == "Test5_resnet":
-        size = [transforms.Resize(256), transforms.CenterCrop(224)]
-    else:
-        size = [transforms.Resize((224, 224))]
-    return transforms.Compose([*size, *normalize(folder)])
+class Trained(NamedTuple):
+    """A lesson after two epochs, and what it was given."""
 
+    folder: str
+    script: Path
+    data: Path
+    out: Path
+    weights: Path
 
-NETS: dict[str, tuple[Callable[..., nn.Module], float]] = {  # of the quick runs, with the lesson's learning rate
-    "Test1_official_demo": (lambda n: load("Test1_official_demo", "model").LeNet(), 0.001),
-    "Test2_alexnet": (lambda n: load("Test2_alexnet", "model").AlexNet(n, init_weights=True), 0.0002),
-    "Test3_vggnet": (
-        lambda n: load("Test3_vggnet", "model").vgg("vgg11", num_classes=n, init_weights=True, width=16),
-        0.0001,
-    ),
-    "Test4_googlenet": (lambda n: load("Test4_googlenet", "model").GoogLeNet(n, init_weights=True), 0.0003),
-    "Test5_resnet": (lambda n: load("Test5_resnet", "model").resnet18(), 0.0001),
-}
+    def train(self, out: Path, *options: object) -> Result:
+        fixed = ["--data-path", self.data, "--output-dir", out, "--batch-size", 4, "--workers", 0, "--seed", 3]
+        with no_pictures():
+            return works(run_here(self.script, *fixed, *QUICK[self.folder][1], *QUICK[self.folder][2], *options))
 
+    def predict(self, *options: object, script: str = "predict.py") -> Result:
+        options = [*options, "--output-dir", self.out, *QUICK[self.folder][1]]
+        return run_here(self.script.with_name(script), *options)
 
-def plain_loop(folder: str, train_set: object, test_set: object, batch_size: int, epochs: int) -> list[dict]:
-    """The lesson as plain PyTorch: per epoch the mean training loss, the mean loss and the accuracy on the test set."""
-    torch.manual_seed(0)
-    net = NETS[folder][0](len(train_set.classes) if hasattr(train_set, "classes") else 10)
-    if folder == "Test5_resnet":
-        net.fc = nn.Linear(512, len(train_set.classes))
-    net.to(memory_format=torch.channels_last)  # as train.py does: in another order of adding up, other rounding errors
-    loss_function, optimizer = nn.CrossEntropyLoss(), optim.Adam(net.parameters(), lr=NETS[folder][1], fused=True)
-    rows = []
-    for epoch in range(epochs):
-        torch.manual_seed(epoch + 1)
-        net.train()
-        losses, test_losses, right = [], [], 0
-        for images, labels in DataLoader(train_set, batch_size=batch_size, shuffle=True):
-            net.zero_grad()
-            outputs = net(images)
-            if folder == "Test4_googlenet":
-                loss0, loss2, loss1 = (loss_function(output, labels) for output in outputs)
-                loss = loss0 + 0.3 * loss1 + 0.3 * loss2
-            else:
-                loss = loss_function(outputs, labels)
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.item())
-        net.eval()
-        for images, labels in DataLoader(test_set, batch_size=200 if folder == "Test1_official_demo" else batch_size):
-            with torch.no_grad():
-                outputs = net(images)
-            test_losses.append(loss_function(outputs, labels).item())
-            right += (outputs.argmax(dim=1) == labels).sum().item()
-        rows.append([sum(losses) / len(losses), sum(test_losses) / len(test_losses), right / len(test_set)])
-    return rows
+    def history(self) -> list[dict]:
+        return torch.load(self.weights.with_stem(f"{self.weights.stem}_last"), weights_only=True)["history"]
 
-
-def history(path: Path) -> list[dict]:
-    return torch.load(path, weights_only=True)["history"]
-
-
-@pytest.mark.parametrize("folder", LESSONS)
-def test_training_is_that_of_a_plain_loop(folder: str, tmp_path: Path, cifar10: Path) -> None:
-    if folder == "Test1_official_demo":
-        data, (weights, options, extra), batch_size = cifar10, ("Lenet.pth", [], []), 30
-        parts = [datasets.CIFAR10(data, train=train, transform=contract_transform(folder)) for train in (True, False)]
-        sets = [TensorDataset(torch.stack([image for image, _ in p]), torch.tensor(p.targets)) for p in parts]
-    else:
-        data, (weights, options, extra), batch_size = (
-            draw_data_set(tmp_path / "data", train=3),
-            FLOWER_LESSONS[folder],
-            2,
-        )
-        sets = [
-            datasets.ImageFolder(data / part, contract_transform(folder, part == "train")) for part in ("train", "val")
-        ]
-    fixed = ["--data-path", data, "--output-dir", tmp_path, "--batch-size", batch_size, "--epochs", 2, "--workers", 0]
-    result = run_here(quick_lesson(folder, tmp_path) / "train.py", *fixed, *options, *extra)
-    assert result.status == 0, result.err
-    rows = history(tmp_path / weights.replace(".pth", "_last.pth"))
-    part = "test" if folder == "Test1_official_demo" else "val"
-    found = [[row["train_loss"], row[f"{part}_loss"], row[f"{part}_accuracy"]] for row in rows]
-    expected = plain_loop(folder, *sets, batch_size, epochs=2)
-    for row, wanted in zip(found, expected, strict=True):
-        assert row == pytest.approx(wanted, abs=1e-5)
-
-
-@pytest.mark.parametrize("folder", FLOWER_LESSONS)
-def test_the_transforms_are_the_contracts(folder: str) -> None:
-    image = Image.effect_noise((300, 260), 80).convert("RGB")
-    for part in ("train", "val"):
-        transform = load(folder, "train").data_transform[part]
-        for seed in range(4):  # a flip has one chance in two
-            torch.manual_seed(seed)
-            found = transform(image)
-            torch.manual_seed(seed)
-            assert torch.equal(found, contract_transform(folder, part == "train")(image))
+    def net(self) -> torch.nn.Module:
+        net = quick_net(self.folder, 10 if self.folder == plain.LENET else 3)
+        net.load_state_dict(torch.load(self.weights, weights_only=True))
+        return net.eval()
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """For a lesson, a folder with weights of its net for three classes and their names, as train.py leaves them."""
-    made: dict[str, Path] = {}
+def trained(tmp_path_factory: pytest.TempPathFactory, cifar10: Path) -> Callable[[str], Trained]:
+    flowers = draw_data_set(tmp_path_factory.mktemp("flowers"), COLORS, train=2, val=1)
+    made: dict[str, Trained] = {}
 
-    def make(folder: str) -> Path:
+    def make(folder: str) -> Trained:
         if folder not in made:
-            made[folder] = tmp_path_factory.mktemp(folder)
-            torch.manual_seed(0)
-            net = NETS[folder][0](3)
-            if folder == "Test5_resnet":
-                net.fc = nn.Linear(512, 3)
-            weights = FLOWER_LESSONS.get(folder, ["Lenet.pth"])[0]
-            torch.save(net.state_dict(), made[folder] / weights)
-            names = {"0": "blue", "1": "green", "2": "red"}
-            (made[folder] / "class_indices.json").write_text(json.dumps(names), encoding="utf-8")
+            place = tmp_path_factory.mktemp(folder)
+            script, data = quick_lesson(folder, place) / "train.py", cifar10 if folder == plain.LENET else flowers
+            made[folder] = Trained(folder, script, data, place / "out", place / "out" / QUICK[folder][0])
+            made[folder].train(place / "out", "--epochs", 2)
         return made[folder]
 
     return make
 
 
-def probabilities(folder: str, weights: Path, image: Path) -> list[float]:
+@pytest.mark.parametrize("folder", LESSONS)
+def test_training_is_that_of_a_plain_loop(folder: str, trained: Callable) -> None:
+    run = trained(folder)
+    torch.manual_seed(3)
+    net = quick_net(folder, 3)
+    expected = plain.train(folder, net, plain.make_loaders(folder, run.data, 4), RATES[folder], epochs=2, seed=3)
+    part = "test" if folder == plain.LENET else "val"
+    for row, wanted in zip(run.history(), expected, strict=True):
+        found = [row["train_loss"], row[f"{part}_loss"], row[f"{part}_accuracy"]]
+        assert found == pytest.approx(wanted, abs=1e-5)
+
+
+@pytest.mark.parametrize("folder", LESSONS)
+def test_a_resumed_run_ends_as_a_straight_one(folder: str, trained: Callable, tmp_path: Path) -> None:
+    run = trained(folder)
+    run.train(tmp_path, "--epochs", 1)
+    run.train(tmp_path, "--epochs", 2, "--resume")
+    for path in (run.weights, run.weights.with_stem(f"{run.weights.stem}_last")):
+        assert same(*(torch.load(p, weights_only=True) for p in (path, tmp_path / path.name)))
+
+
+@pytest.mark.parametrize("folder", LESSONS[1:])
+def test_the_transforms_are_the_contracts(folder: str) -> None:
+    image = Image.effect_noise((300, 260), 80).convert("RGB")
+    for part in ("train", "val"):
+        for seed in range(4):  # a flip has one chance in two
+            results = []
+            for transform in (load(folder, "train").data_transform[part], plain.transform(folder, part == "train")):
+                torch.manual_seed(seed)
+                results.append(transform(image))
+            assert torch.equal(*results)
+
+
+def probabilities(run: Trained, image: Path) -> list[float]:
     """What the net gives to an image, computed here, with the contract's transform."""
-    net = NETS[folder][0](3)
-    if folder == "Test5_resnet":
-        net.fc = nn.Linear(512, 3)
-    net.load_state_dict(torch.load(weights, weights_only=True))
     with torch.no_grad(), Image.open(image) as picture:
-        return torch.softmax(net.eval()(contract_transform(folder)(picture.convert("RGB"))[None])[0], dim=0).tolist()
+        batch = plain.transform(run.folder)(picture.convert("RGB"))[None]
+        return torch.softmax(run.net()(batch)[0], dim=0).tolist()
 
 
 @pytest.mark.parametrize("folder", LESSONS)
 def test_predict_gives_the_nets_probabilities(folder: str, trained: Callable, tmp_path: Path) -> None:
-    place = trained(folder)
-    weights, options, _ = FLOWER_LESSONS.get(folder, ("Lenet.pth", [], []))
-    folder_of_images = draw_data_set(tmp_path / "data", ("blue", "green", "red")) / "val"
-    images = sorted(folder_of_images.rglob("*.png"))
-    result = run_here(
-        ROOT / folder / "predict.py",
-        folder_of_images,
-        images[0],
-        "--output-dir",
-        place,
-        *options,
-        "--save",
-        tmp_path / "a.png",
-    )
-    assert result.status == 0, result.err
+    run = trained(folder)
+    photos = draw_data_set(tmp_path, COLORS, train=1, val=1) / "val"
+    images = sorted(photos.rglob("*.png"))
+    result = works(run.predict(photos, images[0], "--save", tmp_path / "a.png"))
     lines = result.out.splitlines()
     answers = [i for i, line in enumerate(lines) if line.startswith("image: ")]
     assert [re.search(r"image: (\S+)", lines[i])[1] for i in answers] == [p.name for p in [*images, images[0]]]
     for i, image in zip(answers, images, strict=False):
-        expected = probabilities(folder, place / weights, image)
+        expected = probabilities(run, image)
         found = [float(line.split()[-1]) for line in lines[i + 1 : i + 1 + len(expected)]]
         assert found == pytest.approx(expected, abs=6e-4)
         best = max(range(len(expected)), key=expected.__getitem__)
@@ -184,27 +136,27 @@ def test_predict_gives_the_nets_probabilities(folder: str, trained: Callable, tm
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("folder", FLOWER_LESSONS)
+@pytest.mark.parametrize("folder", LESSONS[1:])
 def test_predict_without_an_image_takes_one_of_the_validation_set(
     folder: str, trained: Callable, tmp_path: Path
 ) -> None:
-    script, options = ROOT / folder / "predict.py", [*FLOWER_LESSONS[folder][1], "--output-dir", trained(folder)]
-    data = draw_data_set(tmp_path / "data", ("blue", "green", "red"))
-    result = run_here(script, *options, "--data-path", data)
-    name, true = re.search(r"image: (\w+)_\d.png .*true class: (\w+)", result.out).groups()
-    assert result.status == 0 and name == true
-    other = draw_data_set(tmp_path / "other", ("blue", "cyan", "red"))
-    result = run_here(script, *options, "--data-path", other)
+    run = trained(folder)
+    name, true = re.search(
+        r"image: (\w+)_\d.png .*true class: (\w+)", run.predict("--data-path", run.data).out
+    ).groups()
+    assert name == true
+    other = draw_data_set(tmp_path / "other", ("blue", "cyan", "red"), train=1, val=1)
+    result = run.predict("--data-path", other)
     assert result.status == 1 and "other classes" in result.err and str(other) in result.err
 
 
-def test_lenet_predicts_a_test_image(trained: Callable, tmp_path: Path, cifar10: Path) -> None:
-    place = trained("Test1_official_demo")
-    result = run_here(ROOT / "Test1_official_demo" / "predict.py", "--output-dir", place, "--data-path", cifar10)
+def test_lenet_predicts_a_test_image(trained: Callable) -> None:
+    run = trained(plain.LENET)
+    result = run.predict("--data-path", run.data)
     index, true = re.search(r"image: test image (\d+) .*true class: (\w+)", result.out).groups()
     classes = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
     assert true == classes[int(index) % 10]
-    assert (place / "Lenet_prediction.png").exists()
+    assert (run.out / "Lenet_prediction.png").exists()
 
 
 def test_lenet_tests_on_5000_images_every_500_steps_and_on_all_at_the_end(
@@ -218,18 +170,17 @@ def test_lenet_tests_on_5000_images_every_500_steps_and_on_all_at_the_end(
         self.data, self.targets = self.data.repeat(times, axis=0), [t for t in self.targets for _ in range(times)]
 
     monkeypatch.setattr(datasets.CIFAR10, "__init__", larger)
-    script = ROOT / "Test1_official_demo" / "train.py"
+    script = ROOT / plain.LENET / "train.py"
     result = run_here(script, "--data-path", cifar10, "--output-dir", tmp_path, "--epochs", 1, "--batch-size", 1)
     line = r"^\[(\d),  +(\d+)\] train_loss: \d+\.\d{3}  test_accuracy: (\d\.\d{3})$"
     lines = re.findall(line, result.out, re.MULTILINE)
     assert [found[:2] for found in lines] == [("1", "500"), ("1", "1000")]
-    net = NETS["Test1_official_demo"][0](10).eval()
-    net.load_state_dict(torch.load(tmp_path / "Lenet.pth", weights_only=True))
-    test_set = datasets.CIFAR10(cifar10, train=False, transform=contract_transform("Test1_official_demo"))
+    run = Trained(plain.LENET, script, cifar10, tmp_path, tmp_path / "Lenet.pth")
+    test_set = datasets.CIFAR10(cifar10, train=False, transform=plain.transform(plain.LENET))
     with torch.no_grad():
-        right = [float(net(test_set[i][0][None]).argmax() == test_set[i][1]) for i in range(0, 6000, 150)]
+        right = [float(run.net()(test_set[i][0][None]).argmax() == test_set[i][1]) for i in range(0, 6000, 150)]
     whole, part = sum(right) / 40, (150 * sum(right[:33]) + 50 * right[33]) / 5000
-    assert history(tmp_path / "Lenet_last.pth")[0]["test_accuracy"] == pytest.approx(whole)
+    assert run.history()[0]["test_accuracy"] == pytest.approx(whole)
     assert float(lines[-1][2]) == pytest.approx(part, abs=6e-4) and abs(part - whole) > 0.001
 
 
@@ -245,108 +196,91 @@ def pretrained(tmp_path: Path) -> Path:
     return path
 
 
-def test_transfer_learning(tmp_path: Path, data_set: Path, pretrained: Path) -> None:
-    script = ROOT / "Test5_resnet" / "train.py"
-    fixed = ["--data-path", data_set, "--model-name", "resnet18", "--epochs", 1, "--weights", pretrained]
+def test_transfer_learning(tmp_path: Path, pretrained: Path) -> None:
+    two, three = (draw_data_set(tmp_path / str(n), COLORS[:n], train=1, val=1) for n in (2, 3))
+
+    def train(out: str, *options: object, data: Path = two, weights: Path = pretrained) -> Result:
+        fixed = ["--data-path", data, "--model-name", "resnet18", "--epochs", 1, "--workers", 0, "--batch-size", 4]
+        fixed = [*fixed, "--output-dir", tmp_path / out, "--weights", weights]
+        with no_pictures():
+            return run_here(ROOT / "Test5_resnet" / "train.py", *fixed, *options)
+
+    def state(out: str) -> dict:
+        return torch.load(tmp_path / out / "resNet18.pth", weights_only=True)
+
     before = torch.load(pretrained, weights_only=True)
-    for option, out in (("--freeze-layers", "frozen"), ("--resume", "all")):  # --resume without a run: see below
-        options = [*fixed, "--output-dir", tmp_path / out, *([option] if out == "frozen" else [])]
-        result = run_here(script, *options)
-        assert result.status == 0 and str(pretrained) in result.out
-    frozen, trained_all = (torch.load(tmp_path / out / "resNet18.pth", weights_only=True) for out in ("frozen", "all"))
-    assert all(torch.equal(frozen[name], value) for name, value in before.items() if not name.startswith("fc."))
-    assert frozen["fc.weight"].shape == (2, 512)
-    weights = [name for name in before if name.endswith("weight") and not name.startswith("fc.")]
-    changed = [name for name in weights if not torch.equal(trained_all[name], before[name])]
-    assert changed == weights
-    assert all((trained_all[name] - before[name]).abs().max() < 0.01 for name in weights)  # it started from them
+    assert str(pretrained) in works(train("frozen", "--freeze-layers")).out
+    assert all(torch.equal(state("frozen")[name], value) for name, value in before.items() if name[:3] != "fc.")
+    assert state("frozen")["fc.weight"].shape == (2, 512)
+    works(train("all"))
+    weights = [name for name in before if name.endswith("weight") and name[:3] != "fc."]
+    assert [name for name in weights if not torch.equal(state("all")[name], before[name])] == weights
+    assert all((state("all")[name] - before[name]).abs().max() < 0.01 for name in weights)  # it started from them
 
     # going on from one's own net with other classes, all but its fc
-    three = draw_data_set(tmp_path / "three", ("blue", "green", "red"), train=1, val=1)
     own = tmp_path / "all" / "resNet18.pth"
-    options = ["--data-path", three, "--model-name", "resnet18", "--epochs", 1, "--output-dir", tmp_path / "three"]
-    result = run_here(script, *options, "--weights", own)
-    assert result.status == 0 and str(own) in result.out
-    wrong = run_here(script, *[*options[:-1], tmp_path / "w"], "--weights", own, "--model-name", "resnet34")
+    assert str(own) in works(train("three", data=three, weights=own)).out
+    wrong = train("wrong", "--model-name", "resnet34", weights=own)
     assert wrong.status == 1 and "layer1.2" in wrong.err and str(own) in wrong.err
 
 
 def test_imagenet_weights_are_those_in_the_folder_or_torchvisions(
-    tmp_path: Path, data_set: Path, pretrained: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, pretrained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    copy = copy_lesson("Test5_resnet", tmp_path)
-    options = ["--data-path", data_set, "--model-name", "resnet18", "--epochs", 1]
-    asked: list[dict] = []
-    cache = tmp_path / "cache"
-    monkeypatch.setenv("TORCH_HOME", str(cache))
+    module, net, asked = load("Test5_resnet", "pretrained"), load("Test5_resnet", "model").resnet18(), []
+    own, theirs = tmp_path / "resnet18-pre.pth", torch.load(pretrained, weights_only=True)
+    monkeypatch.setattr(module, "HERE", tmp_path)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
 
-    def fetch(self: object, **kwargs: object) -> dict:
-        asked.append({**kwargs, "url": self.url})
-        (cache / "hub" / "checkpoints").mkdir(parents=True)
-        (cache / "hub" / "checkpoints" / self.url.split("/")[-1]).write_bytes(pretrained.read_bytes())
-        return {}
+    def fetch(self: object, **options: object) -> None:
+        asked.append({**options, "url": self.url})
+        if len(asked) == 1:
+            raise OSError("no network")
+        cached = tmp_path / "hub" / "checkpoints" / self.url.split("/")[-1]
+        cached.parent.mkdir(parents=True)
+        cached.write_bytes(pretrained.read_bytes())
 
-    with monkeypatch.context() as patch:
-        patch.setattr(torchvision.models.ResNet18_Weights.IMAGENET1K_V1.__class__, "get_state_dict", fetch)
-        result = run_here(copy / "train.py", *options)
-        assert result.status == 0, result.err
-        assert asked == [{"progress": True, "check_hash": True, "weights_only": True, "url": asked[0]["url"]}]
-        assert asked[0]["url"] in result.out
-        (copy / "resnet18-pre.pth").write_bytes(pretrained.read_bytes())
-        result = run_here(copy / "train.py", *options)
-        assert result.status == 0 and str(copy / "resnet18-pre.pth") in result.out and len(asked) == 1
-
-    def fail(self: object, **kwargs: object) -> dict:
-        raise OSError("no network")
-
-    (copy / "resnet18-pre.pth").unlink()
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
-    monkeypatch.setattr(torchvision.models.ResNet18_Weights.IMAGENET1K_V1.__class__, "get_state_dict", fail)
-    result = run_here(copy / "train.py", *options)
-    assert result.status == 1 and "no network" in result.err and "resnet18-pre.pth" in result.err
+    monkeypatch.setattr(torchvision.models.ResNet18_Weights.IMAGENET1K_V1.__class__, "get_state_dict", fetch)
+    with pytest.raises(module.UserError, match=r"no network.*resnet18-pre\.pth"):
+        module.load_pretrained(net, "resnet18", None)
+    module.load_pretrained(net, "resnet18", None)
+    assert asked[1] == {"progress": True, "check_hash": True, "weights_only": True, "url": asked[1]["url"]}
+    assert asked[1]["url"] in capsys.readouterr().out and torch.equal(net.conv1.weight, theirs["conv1.weight"])
+    torch.save({**theirs, "bn1.bias": torch.full([64], 7.0)}, own)
+    assert module.load_pretrained(net, "resnet18", None) == own and len(asked) == 2 and net.bn1.bias[0] == 7
 
 
-@pytest.mark.parametrize("batch_size", [1, 4, 100])
+@pytest.mark.parametrize("batch_size", [4, 100])
 def test_batch_predict_names_every_image_as_predict_does(batch_size: int, trained: Callable, tmp_path: Path) -> None:
-    place = trained("Test5_resnet")
-    data = draw_data_set(tmp_path / "data", ("blue", "red"), train=3, val=1) / "train"
+    run = trained("Test5_resnet")
+    data = draw_data_set(tmp_path, ("blue", "red"), train=3, val=1) / "train"
     (data / "red" / "nested").mkdir()
     (data / "red" / "red_0.png").rename(data / "red" / "nested" / "other.png")
-    fixed = [data, "--output-dir", place, "--model-name", "resnet18"]
-    result = run_here(
-        ROOT / "Test5_resnet" / "batch_predict.py", *fixed, "--batch-size", batch_size, "--csv", tmp_path / "a.csv"
-    )
-    assert result.status == 0, result.err
-    one_by_one = run_here(ROOT / "Test5_resnet" / "predict.py", *fixed)
-    lines = [line for line in result.out.splitlines() if line.startswith("image: ")]
-    assert lines == [line for line in one_by_one.out.splitlines() if line.startswith("image: ")]
-    assert len(lines) == 6
+    options = [data, "--batch-size", batch_size, "--csv", tmp_path / "a.csv"]
+    result = works(run.predict(*options, script="batch_predict.py"))
+    lines = result.lines("image: ")
+    assert lines == run.predict(data, "--save", tmp_path / "a.png").lines("image: ") and len(lines) == 6
     table = (tmp_path / "a.csv").read_bytes()
     assert table.startswith(b"\xef\xbb\xbfimage,class,prob") and b"red/nested/other.png," in table
 
     # hand-computed from the printed lines: the folder is a test set of two of the three classes
-    predicted = [re.search(r"class: (\w+)", line)[1] for line in lines]
-    true = ["blue"] * 3 + ["red"] * 3
-    right = sum(p == t for p, t in zip(predicted, true, strict=True))
-    assert f"accuracy: {right / 6:.3f}" in result.out
+    pairs = list(zip([re.search(r"class: (\w+)", line)[1] for line in lines], ["blue"] * 3 + ["red"] * 3, strict=True))
+    assert f"accuracy: {sum(p == t for p, t in pairs) / 6:.3f}" in result.out
     for name in ("blue", "red"):
-        hits = sum(p == t == name for p, t in zip(predicted, true, strict=True))
-        recall, count = hits / 3, predicted.count(name)
+        hits, count = pairs.count((name, name)), sum(p == name for p, _ in pairs)
         precision = f"{hits / count:.3f}" if count else "nan"
-        assert re.search(rf"class: {name} +precision: {precision} +recall: {recall:.3f}", result.out)
-    assert (place / "resNet18_confusion.png").exists()
+        assert re.search(rf"class: {name} +precision: {precision} +recall: {hits / 3:.3f}", result.out)
+    assert (run.out / "resNet18_confusion.png").exists()
 
 
-def test_batch_predict_says_what_it_cannot_read_and_goes_on(trained: Callable, tmp_path: Path) -> None:
-    data = draw_data_set(tmp_path / "data", ("x", "y")) / "train"
+def test_images_that_cannot_be_read_are_named_and_the_others_predicted(trained: Callable, tmp_path: Path) -> None:
+    data = draw_data_set(tmp_path, ("x", "y"), train=2, val=1) / "train"
     for name in ("x/bad1.jpg", "y/bad2.jpg"):
         (data / name).write_bytes(b"no image")
-    options = [data, "--output-dir", trained("Test5_resnet"), "--model-name", "resnet18", "--batch-size", 3]
-    for script in ("batch_predict.py", "predict.py"):
-        result = run_here(ROOT / "Test5_resnet" / script, *options[: 5 if script == "predict.py" else None])
+    for script, options in {"batch_predict.py": ["--batch-size", 3], "predict.py": []}.items():
+        result = trained("Test5_resnet").predict(data, *options, script=script)
         assert result.status == 1 and "bad1.jpg" in result.err and "bad2.jpg" in result.err
-        assert result.out.count("image: ") == 8
-        assert "accuracy" not in result.out  # x and y are no classes of the net
+        assert len(result.lines("image: ")) == 4 and "accuracy" not in result.out  # x and y are no classes of the net
 
 
 # ---------------------------------------------------------------- options, folders
@@ -377,39 +311,41 @@ def test_help_shows_the_lessons_defaults(folder: str, tmp_path: Path) -> None:
 def test_the_same_files_are_in_all_folders_and_small() -> None:
     for name in ("helpers.py", "plots.py"):
         assert len({(ROOT / folder / name).read_bytes() for folder in LESSONS}) == 1
-    lines = {
-        path.relative_to(ROOT).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
-        for path in itertools.chain(*((ROOT / folder).glob("*.py") for folder in LESSONS))
-    }
-    assert lines["Test2_alexnet/helpers.py"] + lines["Test2_alexnet/plots.py"] <= 400
+
+    def lines(*names: str) -> int:
+        return sum(len((ROOT / name).read_text(encoding="utf-8").splitlines()) for name in names)
+
+    assert lines("Test2_alexnet/helpers.py", "Test2_alexnet/plots.py") <= 400
     for folder in LESSONS:
-        assert lines[f"{folder}/train.py"] <= (145 if folder == "Test5_resnet" else 130)
-        assert lines[f"{folder}/predict.py"] <= 65
+        assert lines(f"{folder}/train.py") <= (145 if folder == "Test5_resnet" else 130)
+        assert lines(f"{folder}/predict.py") <= 65
 
 
-def test_a_folder_alone_trains_and_predicts_from_any_directory(tmp_path: Path, data_set: Path) -> None:
-    copy = copy_lesson("Test5_resnet", tmp_path / "new place")
-    (copy / "data").symlink_to(data_set) if hasattr(Path, "symlink_to") else None
-    (tmp_path / "utils.py").write_text("raise RuntimeError('not ours')", encoding="utf-8")
-    elsewhere = tmp_path / "elsewhere"
+def test_a_folder_alone_trains_and_predicts_from_any_directory(
+    tmp_path: Path, data_set: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy, elsewhere = copy_lesson("Test5_resnet", tmp_path / "new place"), tmp_path / "elsewhere"
+    shutil.copytree(data_set, copy / "data")
     elsewhere.mkdir()
-    options = ["--model-name", "resnet18"]
-    result = run_alone(copy / "train.py", *options, "--weights", "none", "--epochs", 1, cwd=elsewhere)
-    assert result.status == 0, result.err
-    assert "using cpu device." in result.out
-    assert "using 8 images for training, 4 images for validation." in result.out
-    assert re.search(r"^train epoch\[1/1\] 100%\[\*{50}->\] loss:\d+\.\d{3}$", result.out, re.MULTILINE)
-    assert re.search(r"^\[epoch 1\] train_loss: \d+\.\d{3}  val_accuracy: \d\.\d{3}$", result.out, re.MULTILINE)
-    assert re.search(r"^epoch 1 took \d+\.\d s, \d+\.\d s of it waiting for images$", result.out, re.MULTILINE)
-    assert re.search(r"^Finished Training\nbest val_accuracy: \d\.\d{3}.*resNet18.pth$", result.out, re.MULTILINE)
-    assert list(elsewhere.iterdir()) == []
+    monkeypatch.chdir(elsewhere)
+    _, options, train_options = QUICK["Test5_resnet"]
+    result = works(run_alone(copy / "train.py", *options, *train_options, "--epochs", 1))
+    for line in (
+        "using cpu device.",
+        "using 8 images for training, 4 images for validation.",
+        r"train epoch\[1/1\] 100%\[\*{50}->\] loss:\d+\.\d{3}",
+        r"\[epoch 1\] train_loss: \d+\.\d{3}  val_accuracy: \d\.\d{3}",
+        r"epoch 1 took \d+\.\d s, \d+\.\d s of it waiting for images",
+        r"Finished Training\nbest val_accuracy: \d\.\d{3}.*resNet18.pth",
+    ):
+        assert re.search(f"^{line}$", result.out, re.MULTILINE), line
     assert json.loads((copy / "class_indices.json").read_text(encoding="ascii")) == {"0": "blue", "1": "red"}
     state = torch.load(copy / "resNet18.pth", weights_only=True)
     assert state.keys() == torchvision.models.resnet18().state_dict().keys()
     for name in ("resNet18_results.png", "resNet18_mistakes.png"):
         assert (copy / name).read_bytes().startswith(b"\x89PNG")
-    result = run_alone(copy / "predict.py", *options, cwd=elsewhere)
-    assert result.status == 0 and "true class: " in result.out and str(copy / "resNet18_prediction.png") in result.out
+    result = works(run_here(copy / "predict.py", *options))
+    assert "true class: " in result.out and str(copy / "resNet18_prediction.png") in result.out
     assert list(elsewhere.iterdir()) == []
 
 

@@ -4,7 +4,6 @@ import itertools
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -12,88 +11,34 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import FLOWER_LESSONS, LESSONS, draw_data_set, fails, load, quick_lesson, run_here, tiny_lesson
-
-KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
-
-
-def same(one: object, other: object) -> bool:
-    """Whether two saved files hold the same, bit for bit."""
-    if isinstance(one, torch.Tensor):
-        return torch.equal(one, other)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
-    if isinstance(one, list):
-        return len(one) == len(other) and all(map(same, one, other))
-    return one == other
+from conftest import fails, load, run_here, same, start, tiny_lesson
 
 
 def files(folder: Path, stem: str = "AlexNet") -> list[object]:
     return [torch.load(folder / f"{stem}{end}.pth", weights_only=True) for end in ("", "_last")]
 
 
-@pytest.mark.parametrize("folder", LESSONS)
-def test_a_resumed_run_ends_as_a_straight_one_and_seeds_decide(
-    folder: str, tmp_path: Path, data_set: Path, cifar10: Path
-) -> None:
-    weights, options, extra = FLOWER_LESSONS.get(folder, ("Lenet.pth", [], []))
-    data = {"Test1_official_demo": cifar10, "Test2_alexnet": data_set}.get(folder) or draw_data_set(
-        tmp_path / "d", train=2, val=1
-    )
-    script, stem = quick_lesson(folder, tmp_path) / "train.py", weights.removesuffix(".pth")
-
-    def train(out: str, *more: object) -> list[object]:
-        fixed = ["--data-path", data, "--output-dir", tmp_path / out, "--batch-size", 4, "--workers", 0]
-        result = run_here(script, *fixed, *options, *extra, *more)
-        assert result.status == 0, result.err
-        return files(tmp_path / out, stem)
-
-    straight = train("straight", "--epochs", 2)
-    train("resumed", "--epochs", 1)
-    assert same(train("resumed", "--epochs", 2, "--resume"), straight)
-    assert same(train("resumed", "--epochs", 2, "--resume"), straight)  # nothing was left to do
-    assert not same(train("other", "--epochs", 2, "--seed", 1), straight)
-
-
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_run_killed_at_random_moments_ends_as_one_that_was_not(workers: int, tmp_path: Path, data_set: Path) -> None:
     """Killed a moment after one of its files has changed: while it trains, validates, saves or draws."""
-    script = tiny_lesson(tmp_path) / "train.py"
-    options = ["--data-path", data_set, "--batch-size", 3, "--epochs", 5, "--workers", workers]
-    command = [sys.executable, str(script), *map(str, options)]
-    environment = {**os.environ, "MPLBACKEND": "agg"}
-    subprocess.run(
-        [*command, "--output-dir", str(tmp_path / "straight")], check=True, capture_output=True, env=environment
-    )
-
-    rng, out, last = random.Random(0), tmp_path / "killed", tmp_path / "killed" / "AlexNet_last.pth"
-    kills = 0
+    script, out, rng = tiny_lesson(tmp_path) / "train.py", tmp_path / "killed", random.Random(0)
+    options = ["--data-path", data_set, "--batch-size", 3, "--epochs", 6, "--workers", workers, "--output-dir"]
+    last, kills = out / "AlexNet_last.pth", 0
     for _ in range(3):
-        resume = ["--resume"] if last.exists() else []
-        process = subprocess.Popen(
-            [*command, "--output-dir", str(out), *resume],
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment, start_new_session=True,
-        )  # fmt: skip
         before = last.stat().st_mtime_ns if last.exists() else 0
-        deadline = time.monotonic() + 120
-        while process.poll() is None and time.monotonic() < deadline:
+        process = start(script, *options, out, *(["--resume"] if before else []))
+        while process.is_alive():
             if last.exists() and last.stat().st_mtime_ns != before:  # an epoch has ended: the next one has begun
                 time.sleep(rng.uniform(0, 0.15))
-                if hasattr(os, "killpg"):
-                    os.killpg(process.pid, KILL)
-                else:
-                    process.kill()
+                process.kill()
                 kills += 1
                 break
             time.sleep(0.002)
-        error = process.communicate(timeout=120)[1]
-        if process.returncode == 0:
-            break
-        assert b"Error" not in error, error
-    else:
-        subprocess.run(
-            [*command, "--output-dir", str(out), "--resume"], check=True, capture_output=True, env=environment
-        )
+        process.join()
+    for place, *resume in ((out, "--resume"), (out, "--resume"), (tmp_path / "straight",)):  # the second has no work
+        process = start(script, *options, place, *resume)
+        process.join()
+        assert process.exitcode == 0
     assert kills >= 2
     assert same(files(out), files(tmp_path / "straight"))
 
@@ -103,7 +48,7 @@ def test_an_earlier_runs_files_are_kept_once(tmp_path: Path, data_set: Path) -> 
     out = tmp_path / "out"
     options = ["--data-path", data_set, "--output-dir", out, "--epochs", 1, "--workers", 0]
     runs = []
-    for seed in (1, 2, 3, 4):
+    for seed in (1, 2, 3):
         result = run_here(script, *options, "--seed", seed)
         assert ("AlexNet_previous.pth" in result.out) == (seed > 1)
         runs.append({path.name: path.read_bytes() for path in out.iterdir()})
@@ -233,19 +178,15 @@ def test_a_loss_that_is_no_number_ends_the_run_before_anything_is_saved(tmp_path
     assert not script.with_name("AlexNet.pth").exists() and not script.with_name("AlexNet_last.pth").exists()
 
 
-def test_ctrl_c_and_a_terminated_run_leave_what_was_saved(tmp_path: Path, data_set: Path) -> None:
+def test_a_terminated_run_leaves_its_log_and_what_was_saved(tmp_path: Path, data_set: Path) -> None:
     """A log, which is no terminal, gets every line at once: none is lost when the run is ended from outside."""
     script, log = tiny_lesson(tmp_path) / "train.py", tmp_path / "log.txt"
-    options = ["--data-path", data_set, "--epochs", 1000, "--workers", 0]
+    command = [sys.executable, script, "--data-path", data_set, "--epochs", "1000", "--workers", "0"]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-    for number, status in ((signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 130)):
-        with log.open("w") as file:
-            command = [sys.executable, str(script), *map(str, options)]
-            process = subprocess.Popen(command, stdout=file, stderr=subprocess.PIPE, env=environment)
-            while "epoch 2 took" not in log.read_text(encoding="utf-8") and process.poll() is None:
-                time.sleep(0.05)
-            process.send_signal(number)
-            error = process.communicate(timeout=60)[1]
-        assert process.returncode == status and b"Traceback" not in error
-        assert "[epoch 2]" in log.read_text(encoding="utf-8")
-        assert script.with_name("AlexNet_last.pth").exists()
+    with log.open("w") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=subprocess.PIPE, env=environment)
+        while "epoch 2 took" not in log.read_text(encoding="utf-8") and process.poll() is None:
+            time.sleep(0.05)
+        process.terminate()
+        assert process.communicate()[1] == b"" and process.returncode != 0
+    assert "[epoch 2]" in log.read_text(encoding="utf-8") and script.with_name("AlexNet_last.pth").exists()
