@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import plain
@@ -41,21 +42,19 @@ class Race(NamedTuple):
     epochs: int
 
 
-def model(folder: str, name: str, *args: object, **options: object) -> nn.Module:
-    return getattr(load(folder, "model"), name)(*args, **options)
+def model(folder: str) -> ModuleType:
+    return load(folder, "model")
 
 
 RACES = {
-    "Test1_official_demo": Race(lambda n: model("Test1_official_demo", "LeNet"), [], 36, 0.001, 8000, 8),
-    "Test2_alexnet": Race(lambda n: model("Test2_alexnet", "AlexNet", n, init_weights=True), [], 32, 0.0002, 450, 6),
+    "Test1_official_demo": Race(lambda n: model("Test1_official_demo").LeNet(), [], 36, 0.001, 8000, 8),
+    "Test2_alexnet": Race(lambda n: model("Test2_alexnet").AlexNet(n, init_weights=True), [], 32, 0.0002, 450, 6),
     "Test3_vggnet": Race(
-        lambda n: model("Test3_vggnet", "vgg", "vgg16", num_classes=n, init_weights=True), [], 32, 0.0001, 160, 1
+        lambda n: model("Test3_vggnet").vgg("vgg16", num_classes=n, init_weights=True), [], 32, 0.0001, 160, 1
     ),
-    "Test4_googlenet": Race(lambda n: model("Test4_googlenet", "GoogLeNet", n, True, True), [], 32, 0.0003, 450, 1),
-    "Test5_resnet": Race(
-        lambda n: model("Test5_resnet", "resnet34", n), ["--weights", "none"], 16, 0.0001, 450, 1
-    ),
-}  # fmt: skip
+    "Test4_googlenet": Race(lambda n: model("Test4_googlenet").GoogLeNet(n, True, True), [], 32, 0.0003, 450, 1),
+    "Test5_resnet": Race(lambda n: model("Test5_resnet").resnet34(n), ["--weights", "none"], 16, 0.0001, 450, 1),
+}
 SIDES = {  # what runs on each side
     "lesson": "the lesson's loop, num_workers=0",
     "videos": "the same loop with a worker for each core",
@@ -117,12 +116,8 @@ def measure(side: str, folder: str, data_path: Path, epochs: int, device: str) -
         subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environment)
         process = time.perf_counter() - start
         measured = json.loads((Path(output_dir) / "measured.json").read_text(encoding="utf-8"))
-    steps = measured["steps"]
-    return {
-        "process": process,
-        "step": statistics.median(steps[min(2, len(steps) - 1) :]),
-        "memory": measured["memory"],
-    }
+    steps = measured.pop("steps")
+    return {**measured, "process": process, "step": statistics.median(steps[min(2, len(steps) - 1) :])}
 
 
 def draw_data(folder: str, place: Path, images: int) -> Path:

@@ -5,11 +5,12 @@ import runpy
 from collections.abc import Iterator
 from pathlib import Path
 
+import plain
 import pytest
 import torch
 from conftest import QUICK, ROOT, Result, copy_lesson, draw_data_set, fails, no_pictures, run_here, tiny_lesson, works
 from matplotlib.axes import Axes
-from torchvision import datasets, transforms
+from torchvision import datasets
 
 ADAM = "optimizer = optim.Adam(net.parameters(), lr=args.lr, fused=True)  # fused: all weights in one pass over memory"
 SGD = "optimizer = optim.SGD(net.parameters(), lr=args.lr, momentum=0.9, weight_decay=0.01)"
@@ -145,9 +146,7 @@ def measured(run: Run) -> float:
     """The accuracy of the last epoch's weights on the validation set, one image at a time."""
     net = runpy.run_path(str(run.folder / "model.py"))["AlexNet"](num_classes=2)
     net.load_state_dict(run.last()["net"])
-    half = (0.5, 0.5, 0.5)
-    transform = [transforms.Resize((224, 224)), transforms.ToTensor(), transforms.Normalize(half, half)]
-    images = datasets.ImageFolder(run.data / "val", transforms.Compose(transform))
+    images = datasets.ImageFolder(run.data / "val", plain.transform("Test2_alexnet"))
     with torch.no_grad():
         return sum(int(net.eval()(image[None]).argmax()) == label for image, label in images) / len(images)
 

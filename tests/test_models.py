@@ -189,60 +189,44 @@ def test_an_unknown_vgg_is_an_error_that_lists_the_known_ones() -> None:
 # ---------------------------------------------------------------- GoogLeNet
 
 
-def functional_googlenet(x: torch.Tensor, w: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The paper's table 1, as plain function calls over a state_dict; what comes out of each block, by name."""
-
-    def conv(x: torch.Tensor, name: str, **options: int) -> torch.Tensor:
-        return F.relu(F.conv2d(x, w[f"{name}.conv.weight"], w[f"{name}.conv.bias"], **options))
-
-    def pool(x: torch.Tensor) -> torch.Tensor:
-        return F.max_pool2d(x, 3, 2, ceil_mode=True)
-
-    def inception(x: torch.Tensor, name: str) -> torch.Tensor:
-        name = f"inception{name}"
-        one = conv(x, f"{name}.branch1")
-        three = conv(conv(x, f"{name}.branch2.0"), f"{name}.branch2.1", padding=1)
-        five = conv(conv(x, f"{name}.branch3.0"), f"{name}.branch3.1", padding=2)
-        pooled = conv(F.max_pool2d(x, 3, 1, padding=1), f"{name}.branch4.1")
-        return torch.cat([one, three, five, pooled], 1)
-
-    def auxiliary(x: torch.Tensor, name: str) -> torch.Tensor:
-        x = conv(F.avg_pool2d(x, 5, 3), f"{name}.conv").flatten(1)
-        x = F.relu(F.linear(x, w[f"{name}.fc1.weight"], w[f"{name}.fc1.bias"]))
-        return F.linear(x, w[f"{name}.fc2.weight"], w[f"{name}.fc2.bias"])
-
-    out = {}
-    x = pool(conv(x, "conv1", stride=2, padding=3))
-    x = pool(conv(conv(x, "conv2"), "conv3", padding=1))
-    for name in ("3a", "3b", "pool", "4a", "4b", "4c", "4d", "4e", "pool", "5a", "5b"):
-        x = pool(x) if name == "pool" else inception(x, name)
-        out[name] = x
-    out["aux1"], out["aux2"] = auxiliary(out["4a"], "aux1"), auxiliary(out["4d"], "aux2")
-    out["logits"] = F.linear(x.mean((2, 3)), w["fc.weight"], w["fc.bias"])
-    return out
-
-
-def test_googlenet_computes_what_the_paper_describes() -> None:
+def test_googlenet_is_torchvisions_but_for_three_points() -> None:
+    """torchvision's differs in three points from the paper: 3x3 for 5x5, a last pooling of 2x2, and batch norm."""
     torch.manual_seed(0)
-    net = googlenet(num_classes=7, init_weights=True)
-    for dropout in (m for m in net.modules() if isinstance(m, nn.Dropout)):
-        assert dropout.p == 0.4
-        dropout.p = 0.0
+    net = googlenet(num_classes=7, init_weights=True).eval()
+    options = {"transform_input": False, "init_weights": False, "num_classes": 7}
+    theirs = torchvision.models.googlenet(weights=None, aux_logits=True, **options).eval()
+    theirs.maxpool4 = nn.MaxPool2d(3, stride=2, ceil_mode=True)
+    for m in list(theirs.modules()):
+        if type(m).__name__ == "Inception":
+            conv = m.branch3[1].conv
+            m.branch3[1].conv = nn.Conv2d(conv.in_channels, conv.out_channels, 5, padding=2)
+        if hasattr(m, "bn"):
+            m.conv.bias, m.bn = nn.Parameter(torch.zeros(m.conv.out_channels)), nn.Identity()
+    theirs.load_state_dict(net.state_dict())
+    shapes: dict[str, torch.Size] = {}
+    for name, m in net.named_children():
+        m.register_forward_hook(lambda m, _, out, name=name: shapes.update({name: out.shape[1:]}))
     x = torch.randn(2, 3, 224, 224)
     with torch.inference_mode():
-        expected = functional_googlenet(x, net.state_dict())
-        assert expected["3b"].shape[1:] == (480, 28, 28)
-        assert expected["4e"].shape[1:] == (832, 14, 14)
-        assert expected["5b"].shape[1:] == (1024, 7, 7)
-        logits = net.eval()(x)
-        torch.testing.assert_close(logits, expected["logits"])
-        net.train()
-        net.aux1.eval()  # without the dropout of the heads
-        net.aux2.eval()
-        logits, aux2, aux1 = net(x)
-    torch.testing.assert_close(logits, expected["logits"])
-    torch.testing.assert_close(aux1, expected["aux1"])
-    torch.testing.assert_close(aux2, expected["aux2"])
+        torch.testing.assert_close(net(x), theirs(x))
+    assert shapes["inception3b"] == (480, 28, 28) and shapes["inception4e"] == (832, 14, 14)
+    assert shapes["inception5b"] == (1024, 7, 7)
+
+
+def test_the_auxiliary_heads_compute_what_the_paper_describes() -> None:
+    net = googlenet(num_classes=7, init_weights=True).train()
+    net.aux1.eval(), net.aux2.eval()  # without their dropout
+    inputs: dict[str, torch.Tensor] = {}
+    for name, before in (("aux1", "inception4a"), ("aux2", "inception4d")):
+        getattr(net, before).register_forward_hook(lambda m, _, out, name=name: inputs.update({name: out}))
+    with torch.inference_mode():
+        _, *found = net(torch.randn(2, 3, 224, 224))
+        for name, logits in zip(("aux2", "aux1"), found, strict=True):
+            w = getattr(net, name).state_dict()
+            y = F.relu(F.conv2d(F.avg_pool2d(inputs[name], 5, 3), w["conv.conv.weight"], w["conv.conv.bias"]))
+            y = F.relu(F.linear(y.flatten(1), w["fc1.weight"], w["fc1.bias"]))
+            torch.testing.assert_close(logits, F.linear(y, w["fc2.weight"], w["fc2.bias"]))
+    assert [m.p for m in net.modules() if isinstance(m, nn.Dropout)].count(0.4) == 1
 
 
 def test_googlenet_heads_are_there_in_training_only() -> None:
