@@ -62,8 +62,6 @@ SIDES = {  # what runs on each side
     "--amp": "train.py --amp",
 }
 
-# ---------------------------------------------------------------- one run, in a process of its own
-
 
 def child(side: str, folder: str, data: str, output: str, epochs: str, device: str) -> None:
     """Run one side, timing what happens between a training batch and the next; write what was measured as JSON."""

@@ -24,6 +24,7 @@ from PIL import Image
 from torchvision.datasets import CIFAR10
 from torchvision.datasets.utils import calculate_md5
 
+Patch = pytest.MonkeyPatch
 ROOT = Path(__file__).resolve().parent.parent
 LESSONS = sorted(path.name for path in ROOT.glob("Test[0-9]_*"))
 COLORS = {"blue": (40, 60, 200), "green": (40, 180, 60), "red": (200, 50, 40)}
@@ -179,7 +180,7 @@ def start(script: Path, *options: object) -> multiprocessing.Process:
 @contextlib.contextmanager
 def no_pictures() -> Iterator[None]:
     """Figures are drawn, but not written, which takes longer than the training of a small net."""
-    with pytest.MonkeyPatch.context() as patch:
+    with Patch.context() as patch:
         patch.setattr(Figure, "savefig", lambda self, path, **options: path.touch())
         yield
 
@@ -267,14 +268,14 @@ def md5_of_cifar10(root: Path) -> dict[str, object]:
 def cifar10(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A drawn CIFAR-10 of 100 + 40 images, which torchvision takes for the real one in this process."""
     root = draw_cifar10(tmp_path_factory.mktemp("cifar"))
-    with pytest.MonkeyPatch.context() as patch:
+    with Patch.context() as patch:
         for name, value in md5_of_cifar10(root).items():
             patch.setattr(CIFAR10, name, value)
         yield root
 
 
 @pytest.fixture(autouse=True)
-def one_result_on_every_machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def one_result_on_every_machine(request: pytest.FixtureRequest, monkeypatch: Patch) -> None:
     """No screen, and no accelerator but in the tests that are marked so."""
     monkeypatch.setenv("MPLBACKEND", "agg")
     monkeypatch.setenv("COLUMNS", "300")  # argparse then breaks no path

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Result, draw_image, run_alone, run_here
+from conftest import ROOT, Patch, Result, draw_image, run_alone, run_here
 from PIL import Image
 
 SPLIT = ROOT / "data_set" / "split_data.py"
@@ -70,7 +70,7 @@ def test_one_photo_in_ten_of_each_class_goes_to_val(tmp_path: Path) -> None:
     assert not files(train).keys() & files(val).keys() and names(tmp_path) == ["flower_photos", "train", "val"]
 
 
-def test_the_same_split_however_files_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_split_however_files_are_listed(tmp_path: Path, monkeypatch: Patch) -> None:
     photos, rglob = draw_photos(tmp_path / "photos", daisy=30), Path.rglob
     for (seed, numbers), reverse in itertools.product({0: "02 13 22", 1: "00 11 28"}.items(), (False, True)):
         monkeypatch.setattr(Path, "rglob", lambda *args, reverse=reverse: sorted(rglob(*args), reverse=reverse))
@@ -143,7 +143,7 @@ def test_images_that_cannot_be_read_are_left_out_and_listed(tmp_path: Path) -> N
         ("--demo --download", "usage:"),
     ],
 )
-def test_errors_change_nothing(options: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_change_nothing(options: str, words: str, tmp_path: Path, monkeypatch: Patch) -> None:
     monkeypatch.chdir(tmp_path)
     for folder, counts in {"empty": [0], "one": [2, 1], "good": [2, 2], "data/train": [2], "data/val": [1]}.items():
         draw_photos(Path(folder), **dict(zip(("daisy", "roses"), counts, strict=False)))
@@ -232,7 +232,7 @@ def test_the_demo_set(tmp_path: Path) -> None:
     assert is_one_error(run_here(SPLIT.with_name("demo_flowers.py"), tmp_path / "a")) and len(names(tmp_path)) == 3
 
 
-def test_demo_option_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_demo_option_twice(tmp_path: Path, monkeypatch: Patch) -> None:
     monkeypatch.setattr(split_data, "draw_demo_set", functools.partial(demo_flowers.draw_demo_set, images_per_class=10))
     assert split("--demo", "--data-path", tmp_path).status == 0
     before = files(tmp_path)
@@ -257,7 +257,7 @@ def make_archive(path: Path, patch: pytest.MonkeyPatch, *odd: tarfile.TarInfo, l
     return path
 
 
-def test_the_archive_is_fetched_when_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_archive_is_fetched_when_absent(tmp_path: Path, monkeypatch: Patch) -> None:
     archive, data = make_archive(tmp_path / "photos.tgz", monkeypatch), tmp_path / "data"
     result = split("--data-path", data, "--download")
     assert result.status == 0 and split_data.URL in result.out.splitlines()[0]
@@ -290,7 +290,7 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, **headers: str) -> tarfile.
         member("flower_photos/nan", tarfile.SYMTYPE, size="NaN", mtime="NaN"),
     ],
 )
-def test_bad_archives(odd: tarfile.TarInfo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_archives(odd: tarfile.TarInfo, tmp_path: Path, monkeypatch: Patch) -> None:
     """Each is refused, whole or cut off, and would be if it were the official one."""
     for length in (None, 900):
         make_archive(tmp_path / "flower_photos.tgz", monkeypatch, odd, length=length)

@@ -8,7 +8,19 @@ from pathlib import Path
 import plain
 import pytest
 import torch
-from conftest import QUICK, ROOT, Result, copy_lesson, draw_data_set, fails, no_pictures, run_here, tiny_lesson, works
+from conftest import (
+    QUICK,
+    ROOT,
+    Patch,
+    Result,
+    copy_lesson,
+    draw_data_set,
+    fails,
+    no_pictures,
+    run_here,
+    tiny_lesson,
+    works,
+)
 from matplotlib.axes import Axes
 from torchvision import datasets
 
@@ -151,7 +163,7 @@ def measured(run: Run) -> float:
         return sum(int(net.eval()(image[None]).argmax()) == label for image, label in images) / len(images)
 
 
-def test_the_best_epochs_weights_are_kept_and_the_picture_follows(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_best_epochs_weights_are_kept_and_the_picture_follows(run: Run, monkeypatch: Patch) -> None:
     snapshots = [
         ("val_accurate = acc / val_num", "val_accurate = [0.5, 0.8, 0.8, 0.6][epoch]"),
         ("        history.append(",
@@ -182,7 +194,7 @@ def test_the_best_epochs_weights_are_kept_and_the_picture_follows(run: Run, monk
     assert kept() == {1 + losses.index(min(losses))} == {marked[-1]}
 
 
-def test_every_column_is_drawn(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_column_is_drawn(run: Run, monkeypatch: Patch) -> None:
     drawn: dict[str, tuple] = {}
     plot = Axes.plot
 
@@ -195,9 +207,6 @@ def test_every_column_is_drawn(run: Run, monkeypatch: pytest.MonkeyPatch) -> Non
     rows = run.history()
     columns = {name: 0 if name.endswith("loss") else 1 for name in ("train_loss", "val_loss", "val_accuracy", "lr")}
     assert drawn == {name: (place, tuple(row[name] for row in rows)) for name, place in columns.items()}
-
-
-# ---------------------------------------------------------------- --resume after a change
 
 
 def test_a_new_rate_counts_and_an_old_one_goes_on(run: Run) -> None:

@@ -15,6 +15,7 @@ from conftest import (
     LESSONS,
     QUICK,
     ROOT,
+    Patch,
     Result,
     copy_lesson,
     draw_data_set,
@@ -137,9 +138,7 @@ def test_predict_gives_the_nets_probabilities(folder: str, trained: Callable, tm
 
 
 @pytest.mark.parametrize("folder", LESSONS[1:])
-def test_predict_without_an_image_takes_one_of_the_validation_set(
-    folder: str, trained: Callable, tmp_path: Path
-) -> None:
+def test_predict_without_an_image(folder: str, trained: Callable, tmp_path: Path) -> None:
     run = trained(folder)
     name, true = re.search(
         r"image: (\w+)_\d.png .*true class: (\w+)", run.predict("--data-path", run.data).out
@@ -159,9 +158,7 @@ def test_lenet_predicts_a_test_image(trained: Callable) -> None:
     assert (run.out / "Lenet_prediction.png").exists()
 
 
-def test_lenet_tests_on_5000_images_every_500_steps_and_on_all_at_the_end(
-    tmp_path: Path, cifar10: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lenet_tests_every_500_steps(tmp_path: Path, cifar10: Path, monkeypatch: Patch) -> None:
     init = datasets.CIFAR10.__init__
 
     def larger(self: datasets.CIFAR10, *args: object, **options: object) -> None:
@@ -182,9 +179,6 @@ def test_lenet_tests_on_5000_images_every_500_steps_and_on_all_at_the_end(
     whole, part = sum(right) / 40, (150 * sum(right[:33]) + 50 * right[33]) / 5000
     assert run.history()[0]["test_accuracy"] == pytest.approx(whole)
     assert float(lines[-1][2]) == pytest.approx(part, abs=6e-4) and abs(part - whole) > 0.001
-
-
-# ---------------------------------------------------------------- Test5: transfer learning, and many images
 
 
 @pytest.fixture
@@ -225,7 +219,7 @@ def test_transfer_learning(tmp_path: Path, pretrained: Path) -> None:
 
 
 def test_imagenet_weights_are_those_in_the_folder_or_torchvisions(
-    tmp_path: Path, pretrained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    tmp_path: Path, pretrained: Path, monkeypatch: Patch, capsys: pytest.CaptureFixture
 ) -> None:
     module, net, asked = load("Test5_resnet", "pretrained"), load("Test5_resnet", "model").resnet18(), []
     own, theirs = tmp_path / "resnet18-pre.pth", torch.load(pretrained, weights_only=True)
@@ -283,8 +277,6 @@ def test_images_that_cannot_be_read_are_named_and_the_others_predicted(trained: 
         assert len(result.lines("image: ")) == 4 and "accuracy" not in result.out  # x and y are no classes of the net
 
 
-# ---------------------------------------------------------------- options, folders
-
 DEFAULTS = {
     "Test1_official_demo": {"--epochs": "5", "--batch-size": "36", "--lr": "0.001"},
     "Test2_alexnet": {"--epochs": "10", "--batch-size": "32", "--lr": "0.0002"},
@@ -321,11 +313,11 @@ def test_the_same_files_are_in_all_folders_and_small() -> None:
         assert lines(f"{folder}/predict.py") <= 65
 
 
-def test_a_folder_alone_trains_and_predicts_from_any_directory(
-    tmp_path: Path, data_set: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_alone(tmp_path: Path, data_set: Path, monkeypatch: Patch) -> None:
     copy, elsewhere = copy_lesson("Test5_resnet", tmp_path / "new place"), tmp_path / "elsewhere"
     shutil.copytree(data_set, copy / "data")
+    for part in ("train", "val"):
+        (copy / "data" / part / "red").rename(copy / "data" / part / "红")
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
     _, options, train_options = QUICK["Test5_resnet"]
@@ -339,7 +331,7 @@ def test_a_folder_alone_trains_and_predicts_from_any_directory(
         r"Finished Training\nbest val_accuracy: \d\.\d{3}.*resNet18.pth",
     ):
         assert re.search(f"^{line}$", result.out, re.MULTILINE), line
-    assert json.loads((copy / "class_indices.json").read_text(encoding="ascii")) == {"0": "blue", "1": "red"}
+    assert json.loads((copy / "class_indices.json").read_text(encoding="ascii")) == {"0": "blue", "1": "红"}
     state = torch.load(copy / "resNet18.pth", weights_only=True)
     assert state.keys() == torchvision.models.resnet18().state_dict().keys()
     for name in ("resNet18_results.png", "resNet18_mistakes.png"):

@@ -45,16 +45,12 @@ def shapes(net: nn.Module) -> dict[str, list[int]]:
 
 
 @pytest.mark.parametrize("name", REFERENCE)
-def test_parameter_names_and_shapes_are_the_courses(name: str) -> None:
-    assert shapes(NETS[name][0]()) == REFERENCE[name]
-
-
-@pytest.mark.parametrize("name", NETS)
-def test_output_shape_and_a_step_that_lowers_the_loss_on_its_batch(name: str) -> None:
+def test_names_shapes_and_a_step_that_lowers_the_loss_on_its_batch(name: str) -> None:
     build, side = NETS[name]
     side = 64 if "resn" in name else side  # these take any size, and are the slowest
     torch.manual_seed(0)
     net = build()
+    assert shapes(net) == REFERENCE[name]  # the course's
     images, labels = torch.randn(2, 3, side, side), torch.tensor([0, 3])
     if "vgg" in name:
         images, labels = images[:1], labels[:1]  # these are the slowest of all
@@ -94,14 +90,8 @@ def test_alexnet_computes_what_the_paper_describes() -> None:
     y = y @ w["classifier.6.weight"].T + w["classifier.6.bias"]
 
     torch.testing.assert_close(net(x), y)
-
-
-def test_alexnet_drops_half_of_both_hidden_layers_in_training_only() -> None:
-    net = alexnet()
     assert [m.p for m in net.modules() if isinstance(m, nn.Dropout)] == [0.5, 0.5]
-    x = torch.randn(1, 3, 224, 224)
     assert not torch.equal(net.train()(x), net(x))
-    assert torch.equal(net.eval()(x), net(x))
 
 
 def test_alexnet_initial_weights() -> None:
@@ -117,10 +107,7 @@ def test_alexnet_initial_weights() -> None:
             assert not m.bias.any()
 
 
-# ---------------------------------------------------------------- LeNet
-
-
-def test_lenet_computes_what_the_lesson_describes() -> None:
+def test_lenet_computes_what_the_lesson_describes_and_refuses_other_sizes() -> None:
     net = lenet()
     w = net.state_dict()
     x = torch.randn(3, 3, 32, 32)
@@ -129,15 +116,9 @@ def test_lenet_computes_what_the_lesson_describes() -> None:
     y = F.relu(y @ w["fc1.weight"].T + w["fc1.bias"])
     y = F.relu(y @ w["fc2.weight"].T + w["fc2.bias"])
     torch.testing.assert_close(net(x), y @ w["fc3.weight"].T + w["fc3.bias"])
-
-
-@pytest.mark.parametrize("shape", [(1, 3, 28, 28), (4, 3, 64, 64), (1, 1, 32, 32), (3, 32, 32)])
-def test_lenet_refuses_images_of_another_size(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="32, 32"):
-        lenet()(torch.zeros(shape))
-
-
-# ---------------------------------------------------------------- VGG
+    for shape in ((1, 3, 28, 28), (4, 3, 64, 64), (1, 1, 32, 32), (3, 32, 32)):
+        with pytest.raises(ValueError, match="32, 32"):
+            net(torch.zeros(shape))
 
 
 @pytest.mark.parametrize("name", VGGS)
@@ -161,11 +142,13 @@ def test_vgg_with_the_papers_classifier_has_the_papers_parameters(name: str, mil
     assert count == sum(p.numel() for p in theirs.parameters())
 
 
-def test_vgg_initial_weights() -> None:
+def test_vgg_initial_weights_and_an_unknown_name() -> None:
     torch.manual_seed(0)
     net = vgg("vgg11", init_weights=True)
     assert net.features[8].weight.var().item() == pytest.approx(1 / (256 * 9), rel=0.02)  # Xavier, 256 -> 256 channels
     assert not net.features[8].bias.any() and not net.classifier[1].bias.any()
+    with pytest.raises(ValueError, match="vgg11, vgg13, vgg16, vgg19"):
+        vgg("vgg15")
 
 
 def test_vgg_weights_of_torchvisions_form_are_converted() -> None:
@@ -179,14 +162,6 @@ def test_vgg_weights_of_torchvisions_form_are_converted() -> None:
     with torch.inference_mode():
         assert torch.equal(net(x), theirs(x))
     assert list(model.lesson_weights(weights)) == list(weights)  # the lesson's own form stays as it is
-
-
-def test_an_unknown_vgg_is_an_error_that_lists_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="vgg11, vgg13, vgg16, vgg19"):
-        vgg("vgg15")
-
-
-# ---------------------------------------------------------------- GoogLeNet
 
 
 def test_googlenet_is_torchvisions_but_for_three_points() -> None:
@@ -261,9 +236,6 @@ def test_googlenet_parameters_are_those_of_the_papers_table() -> None:
     assert net.fc.weight.numel() + net.fc.bias.numel() == 1_025_000
 
 
-# ---------------------------------------------------------------- ResNet
-
-
 @pytest.mark.parametrize("name", RESNETS)
 def test_resnets_are_torchvisions(name: str) -> None:
     torch.manual_seed(0)
@@ -284,9 +256,6 @@ def test_resnet_without_its_top_gives_features() -> None:
     assert "fc.weight" not in net.state_dict()
     with torch.inference_mode():
         assert net(torch.randn(1, 3, 224, 224)).shape == (1, 512, 7, 7)
-
-
-# ---------------------------------------------------------------- devices
 
 
 @pytest.mark.accelerator

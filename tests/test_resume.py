@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import fails, load, run_here, same, start, tiny_lesson
+from conftest import Patch, fails, load, run_here, same, start, tiny_lesson
 
 
 def files(folder: Path, stem: str = "AlexNet") -> list[object]:
@@ -65,9 +65,7 @@ class Stop(BaseException):
     """As a kill: nothing that handles errors handles it."""
 
 
-def test_a_new_run_stopped_at_any_moment_gives_no_weights_another_runs_names(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_weights_keep_their_names_whenever_a_run_stops(tmp_path: Path, monkeypatch: Patch) -> None:
     """Stopped before each of the calls that change a file, in a folder that holds two earlier runs' files."""
     helpers = load("Test2_alexnet", "helpers")
 
