@@ -88,6 +88,34 @@ def transfer(way: str, trained: dict, data: Images) -> nn.Sequential:
     return net
 
 
+def draw(path: Path, results: dict[tuple, list[float]]) -> None:
+    """Draw the means as bars, with the lowest and the highest run."""
+    with new_figure(path, 9.5, 4.2) as figure:
+        left, right = figure.subplots(1, 2, width_ratios=[1.1, 1])
+        for number, (what, runs) in enumerate(results.items()):
+            mean = sum(runs) / len(runs)
+            spread = [[mean - min(runs)], [max(runs) - mean]]
+            if len(what) == 1:
+                right.barh(-number, mean, height=0.4, xerr=spread, color="#0072b2", capsize=3)
+                right.text(0.01, 0.28 - number, f"{what[0]}: {mean:.3f}")
+            else:
+                place = COUNTS.index(int(what[0].split()[0])) * 4 + list(WAYS).index(what[1])
+                label = what[1] if place < 4 else None
+                left.bar(place, mean, yerr=spread, color=WAYS[what[1]], capsize=3, label=label)
+                left.text(place, mean / 2, f"{mean:.3f}", ha="center", color="white")
+        left.set(title="cat against horse", ylabel="test accuracy", ylim=(0, 1))
+        left.set_xticks([1, 5], [f"{count} images of each class" for count in COUNTS])
+        left.axhline(0.5, color="0.4", linewidth=1, linestyle="--", label="by chance")
+        left.legend(loc="upper left", ncols=2, fontsize=8)
+        right.set(
+            title="eight classes, pre-processing in testing",
+            xlabel="test accuracy",
+            xlim=(0, 1),
+            ylim=(-3.4, 0.6),
+            yticks=[],
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     data_path = HERE.parent / "Test1_official_demo" / "data"
@@ -130,24 +158,7 @@ def main() -> None:
     for what, runs in results.items():
         print(f"{', '.join(what)}: {sum(runs) / len(runs):.3f} ({min(runs):.3f} to {max(runs):.3f})")
 
-    with new_figure(args.save, 9.5, 4.2) as figure:
-        left, right = figure.subplots(1, 2, width_ratios=[1.1, 1])
-        for number, (what, runs) in enumerate(results.items()):
-            mean = sum(runs) / len(runs)
-            spread = {"yerr": [[mean - min(runs)], [max(runs) - mean]]}
-            if len(what) == 1:
-                right.barh(-number, mean, xerr=spread["yerr"], color="#56b4e9", capsize=3)
-                right.text(0.02, -number, f"{what[0]}: {mean:.3f}", va="center")
-            else:
-                place = COUNTS.index(int(what[0].split()[0])) * 4 + list(WAYS).index(what[1])
-                label = what[1] if place < 4 else None
-                left.bar(place, mean, color=WAYS[what[1]], capsize=3, label=label, **spread)
-                left.text(place, mean / 2, f"{mean:.3f}", ha="center", color="white")
-        left.set(title="cat against horse", ylabel="test accuracy", ylim=(0, 1))
-        left.set_xticks([1, 5], [f"{count} images of each class" for count in COUNTS])
-        left.axhline(0.5, color="0.4", linewidth=1, linestyle="--", label="by chance")
-        left.legend(loc="upper left", ncols=2, fontsize=8)
-        right.set(title="eight classes, pre-processing in testing", xlabel="test accuracy", xlim=(0, 1), yticks=[])
+    draw(args.save, results)
     print(f"drawn in {args.save}")
 
 
