@@ -119,7 +119,7 @@ def find_images(*paths: Path) -> list[Path]:
         if others := sorted(file.name for file in {*files} - {*found} if not file.is_dir()):
             print(f"left out of {path}: {len(others)} files that are no images, such as {others[0]}")
         if not found and not path.is_file():
-            raise UserError(f"no image {'in' if path.is_dir() else 'file'} {path}: name another, or --data-path")
+            raise UserError(f"no images in {path}" if path.is_dir() else f"no image {path}: name one, or --data-path")
         images += found or [path]
     return images
 
@@ -288,16 +288,16 @@ def load_checkpoint(path: Path, **parts: object) -> list[dict]:
     ours = {name: type(part).__name__ for name, part in parts.items()}
     if (theirs := {name: kind for name, (kind, _) in saved.get("given", {}).items()}) != ours:
         raise UserError(f"{path} was saved with {theirs}, and train.py has {ours}: start without --resume")
-    groups = [group for part in parts.values() for group in getattr(part, "param_groups", [])]
-    if any("initial_lr" in group for group in groups) and not any("last_epoch" in saved[name] for name in parts):
+    optimizers = [part for part in parts.values() if hasattr(part, "param_groups")]
+    if any("initial_lr" in o.param_groups[0] for o in optimizers) and not any("last_epoch" in saved[n] for n in parts):
         raise UserError("the scheduler is not resumed: save_checkpoint and load_checkpoint need scheduler=scheduler")
     for name, part in parts.items():
-        before = saved["given"][name][1]
         if isinstance(part, torch.nn.Module):
             load_weights(part, saved[name], path)
             continue
         now, settings = part.state_dict(), inspect.signature(type(part)).parameters.keys() - {"last_epoch"}
         part.load_state_dict({**saved[name], **{key: now[key] for key in settings & now.keys()}})
+        before = saved["given"][name][1]
         for group in getattr(part, "param_groups", []):
             changed = {key: value for key, value in part.defaults.items() if value != before.get(key)}
             if "lr" in changed:  # a scheduler may have lowered it since
@@ -305,5 +305,5 @@ def load_checkpoint(path: Path, **parts: object) -> list[dict]:
             group.update(changed)
             for w in group["params"]:  # fused Adam does not check that its state lies in memory as the weights do
                 part.state[w] |= {k: w.data.clone().copy_(v) for k, v in part.state[w].items() if v.shape == w.shape}
-    print(f"resumed {path.name}: {len(saved['history'])} epochs are done, learning rate", *(g["lr"] for g in groups))
+    print(f"resumed {path.name}: {len(saved['history'])} epochs, lr", *(o.param_groups[0]["lr"] for o in optimizers))
     return saved["history"]

@@ -78,26 +78,35 @@ def train(net: nn.Sequential, images: torch.Tensor, labels: torch.Tensor, epochs
     return losses, sum(gradients) / len(gradients)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def read_options(description: str, images: tuple[int, str], epochs: int, figure: str) -> argparse.Namespace:
+    """The options of a measurement on CIFAR-10. `images`: the default of --images, and what it says."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     data_path = HERE.parent / "Test1_official_demo" / "data"
     data_path = data_path if data_path.exists() else HERE / "data"
     parser.add_argument("--data-path", type=Path, default=data_path, help="root of CIFAR-10 (default: %(default)s)")
     for name, default, text in (
-        ("--images", 4000, "number of training images"),
-        ("--epochs", 30, "number of passes over them"),
-        ("--seeds", 3, "number of runs of each net"),
+        ("--images", *images),
+        ("--epochs", epochs, "number of passes over them"),
+        ("--seeds", 3, "number of runs"),
     ):
         parser.add_argument(name, type=int, default=default, help=f"{text} (default: %(default)s)")
-    parser.add_argument("--save", type=Path, default=HERE / "degradation.png", help="file (default: %(default)s)")
+    parser.add_argument("--save", type=Path, default=HERE / figure, help="file (default: %(default)s)")
     args = parser.parse_args()
     if min(args.images, args.epochs, args.seeds) < 1:
         parser.error("--images, --epochs and --seeds must be at least 1")
+    return args
 
+
+def open_cifar10(root: Path, train: bool) -> datasets.CIFAR10:
     try:
-        train_set = datasets.CIFAR10(args.data_path, train=True)
+        return datasets.CIFAR10(root, train=train)
     except RuntimeError:
-        raise UserError(f"no CIFAR-10 in {args.data_path}: train.py of Test1_official_demo fetches it") from None
+        raise UserError(f"no CIFAR-10 in {root}: train.py of Test1_official_demo fetches it") from None
+
+
+def main() -> None:
+    args = read_options(__doc__, (4000, "number of training images"), 30, "degradation.png")
+    train_set = open_cifar10(args.data_path, train=True)
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
     images = torch.from_numpy(train_set.data[: args.images]).to(device).permute(0, 3, 1, 2)  # bytes, channels last
     labels = torch.tensor(train_set.targets[: args.images], device=device)

@@ -7,7 +7,6 @@ with the pre-processing that it was trained with, and with three others. Then it
 images: from scratch, from the trained weights in all layers, and from the trained weights in the last layer alone.
 """
 
-import argparse
 from pathlib import Path
 
 import torch
@@ -15,8 +14,8 @@ from torch import nn, optim
 from torch.nn import functional as F
 from torchvision import datasets
 
-from degradation import make_net
-from helpers import HERE, UserError, run
+from degradation import make_net, open_cifar10, read_options
+from helpers import run
 from model import BasicBlock
 from plots import new_figure
 
@@ -46,10 +45,12 @@ def train(net: nn.Sequential, data: Images, batch_size: int, steps: int, lr: flo
     net.train(net[0].weight.requires_grad)  # frozen, batch norm keeps its statistics
     optimizer = optim.Adam([param for param in net.parameters() if param.requires_grad], lr=lr)
     scheduler = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
-    for step in range(steps):
-        if step % (len(images) // batch_size) == 0:
-            batches = torch.randperm(len(images)).to(images.device).split(batch_size)
-        index = batches[step % (len(images) // batch_size)]
+    batches: list[torch.Tensor] = []
+    for _ in range(steps):
+        if not batches:  # another order in each pass; what is left over of a whole batch waits for the next pass
+            order = torch.randperm(len(images)).to(images.device)
+            batches = list(order.split(batch_size)[: max(1, len(images) // batch_size)])
+        index = batches.pop(0)
         optimizer.zero_grad()
         loss = F.cross_entropy(net(normalize(images[index], *HALF)), labels[index])
         loss.backward()
@@ -117,25 +118,8 @@ def draw(path: Path, results: dict[tuple, list[float]]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    data_path = HERE.parent / "Test1_official_demo" / "data"
-    data_path = data_path if data_path.exists() else HERE / "data"
-    parser.add_argument("--data-path", type=Path, default=data_path, help="root of CIFAR-10 (default: %(default)s)")
-    for name, default, text in (
-        ("--images", 1000, "training images of each of the eight classes"),
-        ("--epochs", 8, "number of passes over them"),
-        ("--seeds", 3, "number of runs"),
-    ):
-        parser.add_argument(name, type=int, default=default, help=f"{text} (default: %(default)s)")
-    parser.add_argument("--save", type=Path, default=HERE / "transfer_cifar.png", help="file (default: %(default)s)")
-    args = parser.parse_args()
-    if args.images < 8 or min(args.epochs, args.seeds) < 1:
-        parser.error("--images must be at least 8, --epochs and --seeds at least 1")
-
-    try:
-        train_set, test_set = (datasets.CIFAR10(args.data_path, train=train) for train in (True, False))
-    except RuntimeError:
-        raise UserError(f"no CIFAR-10 in {args.data_path}: train.py of Test1_official_demo fetches it") from None
+    args = read_options(__doc__, (1000, "training images of each of the eight classes"), 8, "transfer_cifar.png")
+    train_set, test_set = (open_cifar10(args.data_path, train=train) for train in (True, False))
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
     eight = [label for label in range(10) if label not in (CAT, HORSE)]
     data, test_eight = choose(train_set, eight, args.images, device), choose(test_set, eight, 1000, device)

@@ -212,9 +212,10 @@ def test_every_column_is_drawn(run: Run, monkeypatch: Patch) -> None:
 def test_a_new_rate_counts_and_an_old_one_goes_on(run: Run) -> None:
     run.train("--lr", 0.004, changes=STEP_LR)
     assert run.rate() == pytest.approx(0.0004)  # StepLR has lowered it after two epochs
-    run.train("--resume", "--lr", 0.004, "--epochs", 3)
-    assert run.rate() == pytest.approx(0.0004)
-    run.train("--resume", "--lr", 0.001, "--epochs", 5)
+    result = run.train("--resume", "--lr", 0.004, "--epochs", 3)
+    assert run.rate() == pytest.approx(0.0004) == float(result.lines("resumed")[0].split()[-1])
+    result = run.train("--resume", "--lr", 0.001, "--epochs", 5)
+    assert float(result.lines("resumed")[0].split()[-1]) == pytest.approx(0.0001)
     assert run.rate() == pytest.approx(0.00001)  # 0.001, lowered after two epochs and after four
     changes = [("gamma=0.1", "gamma=0.5"), ("weight_decay=0.01", "weight_decay=0.02")]
     run.train("--resume", "--lr", 0.001, "--epochs", 7, changes=changes)

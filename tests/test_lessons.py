@@ -140,9 +140,8 @@ def test_predict_gives_the_nets_probabilities(folder: str, trained: Callable, tm
 @pytest.mark.parametrize("folder", LESSONS[1:])
 def test_predict_without_an_image(folder: str, trained: Callable, tmp_path: Path) -> None:
     run = trained(folder)
-    name, true = re.search(
-        r"image: (\w+)_\d.png .*true class: (\w+)", run.predict("--data-path", run.data).out
-    ).groups()
+    result = run.predict("--data-path", run.data)
+    name, true = re.search(r"image: (\w+)_\d.png .*true class: (\w+)", result.out).groups()
     assert name == true
     other = draw_data_set(tmp_path / "other", ("blue", "cyan", "red"), train=1, val=1)
     result = run.predict("--data-path", other)

@@ -178,19 +178,20 @@ def test_googlenet_is_torchvisions_but_for_three_points() -> None:
         if hasattr(m, "bn"):
             m.conv.bias, m.bn = nn.Parameter(torch.zeros(m.conv.out_channels)), nn.Identity()
     theirs.load_state_dict(net.state_dict())
-    shapes: dict[str, torch.Size] = {}
+    sizes: dict[str, torch.Size] = {}
     for name, m in net.named_children():
-        m.register_forward_hook(lambda m, _, out, name=name: shapes.update({name: out.shape[1:]}))
+        m.register_forward_hook(lambda m, _, out, name=name: sizes.update({name: out.shape[1:]}))
     x = torch.randn(2, 3, 224, 224)
     with torch.inference_mode():
         torch.testing.assert_close(net(x), theirs(x))
-    assert shapes["inception3b"] == (480, 28, 28) and shapes["inception4e"] == (832, 14, 14)
-    assert shapes["inception5b"] == (1024, 7, 7)
+    assert sizes["inception3b"] == (480, 28, 28) and sizes["inception4e"] == (832, 14, 14)
+    assert sizes["inception5b"] == (1024, 7, 7)
 
 
 def test_the_auxiliary_heads_compute_what_the_paper_describes() -> None:
     net = googlenet(num_classes=7, init_weights=True).train()
-    net.aux1.eval(), net.aux2.eval()  # without their dropout
+    for head in (net.aux1, net.aux2):
+        head.eval()  # without its dropout
     inputs: dict[str, torch.Tensor] = {}
     for name, before in (("aux1", "inception4a"), ("aux2", "inception4d")):
         getattr(net, before).register_forward_hook(lambda m, _, out, name=name: inputs.update({name: out}))
