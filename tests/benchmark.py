@@ -18,43 +18,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
-from typing import NamedTuple
 
 import plain
 import torch
-from conftest import ROOT, draw_cifar10, load, md5_of_cifar10
-from torch import nn
+from drawn import draw_cifar10, md5_of_cifar10
+from running import ROOT
 from torch.utils.data import DataLoader
 from torchvision import datasets
 
-
-class Race(NamedTuple):
-    """What one lesson's race is run over."""
-
-    make_net: Callable[[int], nn.Module]  # with so many classes
-    options: list[str]  # train.py's, so that it starts from scratch as the plain loop does
-    batch_size: int
-    lr: float
-    images: int  # to train on, where images are drawn
-    epochs: int
-
-
-def model(folder: str) -> ModuleType:
-    return load(folder, "model")
-
-
-RACES = {
-    "Test1_official_demo": Race(lambda n: model("Test1_official_demo").LeNet(), [], 36, 0.001, 8000, 8),
-    "Test2_alexnet": Race(lambda n: model("Test2_alexnet").AlexNet(n, init_weights=True), [], 32, 0.0002, 450, 6),
-    "Test3_vggnet": Race(
-        lambda n: model("Test3_vggnet").vgg("vgg16", num_classes=n, init_weights=True), [], 32, 0.0001, 160, 1
-    ),
-    "Test4_googlenet": Race(lambda n: model("Test4_googlenet").GoogLeNet(n, True, True), [], 32, 0.0003, 450, 1),
-    "Test5_resnet": Race(lambda n: model("Test5_resnet").resnet34(n), ["--weights", "none"], 16, 0.0001, 450, 1),
-}
+# training images to draw, number of epochs: enough that a process's start is not all that is timed
+RACES = {plain.LENET: (8000, 8), plain.ALEXNET: (450, 6), plain.VGG: (160, 1), plain.GOOGLENET: (450, 1),
+         plain.RESNET: (450, 1)}  # fmt: skip
 SIDES = {  # what runs on each side
     "lesson": "the lesson's loop, num_workers=0",
     "videos": "the same loop with a worker for each core",
@@ -65,9 +41,7 @@ SIDES = {  # what runs on each side
 
 def child(side: str, folder: str, data: str, output: str, epochs: str, device: str) -> None:
     """Run one side, timing what happens between a training batch and the next; write what was measured as JSON."""
-    data_path, output_dir = Path(data), Path(output)
-    steps: list[float] = []
-    iterate = DataLoader.__iter__
+    data_path, output_dir, steps, iterate = Path(data), Path(output), [], DataLoader.__iter__
 
     def timed(self: DataLoader) -> Iterator:
         for batch in iterate(self):
@@ -82,12 +56,13 @@ def child(side: str, folder: str, data: str, output: str, epochs: str, device: s
         for name, value in md5_of_cifar10(data_path).items():
             setattr(datasets.CIFAR10, name, value)
     if side in ("lesson", "videos"):
-        race, loaders = RACES[folder], plain.make_loaders(folder, data_path, RACES[folder].batch_size, workers)
-        net = race.make_net(len(datasets.ImageFolder(data_path / "train").classes) if folder != plain.LENET else 10)
-        plain.train(folder, net, loaders, race.lr, int(epochs), device=device, save_path=output_dir / "plain.pth")
+        loaders = plain.make_loaders(folder, data_path, plain.DEFAULTS[folder][1], workers)
+        net = plain.make_net(folder, len(loaders[0].dataset.classes))
+        plain.train(folder, net, loaders, int(epochs), device=device, save_path=output_dir / "plain.pth")
     else:
         fixed = ["--data-path", data, "--output-dir", output, "--epochs", epochs, "--device", device]
-        sys.argv = ["train.py", *fixed, *RACES[folder].options, *(["--amp"] if side == "--amp" else [])]
+        sys.argv = ["train.py", *fixed, *(["--weights", "none"] if folder == plain.RESNET else [])]
+        sys.argv += ["--amp"] if side == "--amp" else []
         runpy.run_path(str(ROOT / folder / "train.py"), run_name="__main__")
     measured = {"steps": steps, "memory": peak_memory(workers)}
     (output_dir / "measured.json").write_text(json.dumps(measured), encoding="utf-8")
@@ -120,7 +95,7 @@ def measure(side: str, folder: str, data_path: Path, epochs: int, device: str) -
 
 def draw_data(folder: str, place: Path, images: int) -> Path:
     """Draw a data set of about `images` training images, and a ninth of that for validation."""
-    if folder == "Test1_official_demo":
+    if folder == plain.LENET:
         return draw_cifar10(place / folder, train=images, test=images // 4)
     sys.path.insert(0, str(ROOT / "data_set"))
     from demo_flowers import draw_demo_set
@@ -130,16 +105,10 @@ def draw_data(folder: str, place: Path, images: int) -> Path:
     return place / folder
 
 
-def spread(values: list[float]) -> str:
-    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lessons", nargs="+", choices=RACES, default=list(RACES), help="which (default: all)")
     parser.add_argument("--rounds", type=int, default=3, help="how often each side is run (default: %(default)s)")
-    parser.add_argument("--epochs", type=int, help="number of epochs (default: one to eight, by lesson)")
-    parser.add_argument("--images", type=int, help="training images to draw (default: by lesson)")
     parser.add_argument("--data-path", type=Path, help="flower photos, in train/ and val/, instead of drawn ones")
     parser.add_argument("--cifar-path", type=Path, help="root of a CIFAR-10 instead of a drawn one")
     parser.add_argument("--device", default="cpu", help="cpu, cuda:0, mps, ... (default: %(default)s)")
@@ -152,18 +121,19 @@ def main() -> None:
         print(f"{side}: {SIDES[side]}")
     with tempfile.TemporaryDirectory() as place:
         for folder in args.lessons:
-            race, given = RACES[folder], args.cifar_path if folder == "Test1_official_demo" else args.data_path
-            data_path = (given or draw_data(folder, Path(place), args.images or race.images)).resolve()
+            given, (images, epochs) = args.cifar_path if folder == plain.LENET else args.data_path, RACES[folder]
+            data_path = (given or draw_data(folder, Path(place), images)).resolve()
             runs: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
             for number in range(args.rounds):
                 for side in sides if number % 2 == 0 else reversed(sides):
-                    runs[side].append(measure(side, folder, data_path, args.epochs or race.epochs, args.device))
+                    runs[side].append(measure(side, folder, data_path, epochs, args.device))
             for side in sides:
-                pairs = list(zip(runs["lesson"], runs[side], strict=True))
-                process, step = ([a[what] / b[what] for a, b in pairs] for what in ("process", "step"))
+                print(f"{folder:<20} {side:<9}", end="")
+                for what in ("process", "step"):
+                    found = [a[what] / b[what] for a, b in zip(runs["lesson"], runs[side], strict=True)]
+                    print(f" {what} {statistics.median(found):.2f} ({min(found):.2f} to {max(found):.2f})  ", end="")
                 seconds, memory = (statistics.median(run[what] for run in runs[side]) for what in ("process", "memory"))
-                print(f"{folder:<20} {side:<9} process {spread(process):<21} step {spread(step):<21} "
-                      f"{seconds:6.1f} s {memory:6.0f} MB", flush=True)  # fmt: skip
+                print(f"{seconds:6.1f} s {memory:6.0f} MB", flush=True)
 
 
 if __name__ == "__main__":

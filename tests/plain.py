@@ -3,11 +3,49 @@
 from pathlib import Path
 
 import torch
+from running import LESSONS, copy_lesson, edit, load
 from torch import nn, optim
 from torch.utils.data import DataLoader, TensorDataset
 from torchvision import datasets, transforms
 
-LENET, GOOGLENET, RESNET = "Test1_official_demo", "Test4_googlenet", "Test5_resnet"
+LENET, ALEXNET, VGG, GOOGLENET, RESNET = LESSONS
+# number of epochs, batch size, learning rate
+DEFAULTS = {LENET: (5, 36, 0.001), ALEXNET: (10, 32, 0.0002), VGG: (30, 32, 0.0001), GOOGLENET: (30, 32, 0.0003),
+            RESNET: (3, 16, 0.0001)}  # fmt: skip
+# what runs quickly: (weights file, options of predict.py, options of train.py)
+QUICK: dict[str, tuple[str, list[str], list[str]]] = {
+    LENET: ("Lenet.pth", [], []),
+    ALEXNET: ("AlexNet.pth", [], []),
+    VGG: ("vgg11Net.pth", ["--model-name", "vgg11"], ["--model-name", "vgg11"]),
+    GOOGLENET: ("googleNet.pth", [], []),
+    RESNET: ("resNet18.pth", ["--model-name", "resnet18"], ["--model-name", "resnet18", "--weights", "none"]),
+}
+NARROW_VGG = [4, "M", 4, "M", 4, "M", 4, "M", 512, "M"]
+
+
+def make_net(folder: str, num_classes: int, quick: bool = False) -> nn.Module:
+    """A lesson's net with its first weights, made as train.py makes it; or one that computes and is saved quickly."""
+    model = load(folder, "model")
+    if folder == LENET:
+        return model.LeNet()
+    if folder == ALEXNET:
+        return model.AlexNet(num_classes, init_weights=True)
+    if folder == GOOGLENET:
+        return model.GoogLeNet(num_classes, aux_logits=True, init_weights=True)
+    if folder == VGG:
+        features, width = (NARROW_VGG, 16) if quick else (model.cfgs["vgg16"], 2048)
+        return model.VGG(model.make_features(features), num_classes, init_weights=True, width=width)
+    net = model.resnet18() if quick else model.resnet34()
+    net.fc = nn.Linear(512, num_classes)
+    return net
+
+
+def quick_lesson(folder: str, place: Path) -> Path:
+    """A copy of a lesson; of Test3 one whose VGG11 is narrow, since the real one computes and is saved slowly."""
+    copy, narrow = copy_lesson(folder, place), ("class VGG(", f"cfgs['vgg11'] = {NARROW_VGG}\n\n\nclass VGG(")
+    if folder == VGG:
+        edit(copy / "model.py", ("width: int = 2048", "width: int = 16"), narrow)
+    return copy
 
 
 def transform(folder: str, train: bool = False) -> transforms.Compose:
@@ -38,17 +76,16 @@ def make_loaders(folder: str, data_path: Path, batch_size: int, workers: int = 0
 
 
 def train(
-    folder: str, net: nn.Module, loaders: tuple[DataLoader, DataLoader], lr: float, epochs: int, *,
+    folder: str, net: nn.Module, loaders: tuple[DataLoader, DataLoader], epochs: int, *,
     device: str = "cpu", save_path: Path | None = None, seed: int | None = None,
 ) -> list[list[float]]:  # fmt: skip
     """The lesson's loop. With a seed, with train.py's random numbers, and its order of adding up in memory and in Adam.
 
-    Returns:
-        for each epoch the mean training loss, and the mean loss and the accuracy on the second loader's images
+    Returns for each epoch the mean training loss, and the mean loss and the accuracy on the second loader's images.
     """
     net.to(device, memory_format=torch.contiguous_format if seed is None else torch.channels_last)
     loss_function = nn.CrossEntropyLoss()
-    optimizer = optim.Adam(net.parameters(), lr=lr, fused=seed is not None)
+    optimizer = optim.Adam(net.parameters(), lr=DEFAULTS[folder][2], fused=seed is not None)
     rows: list[list[float]] = []
     for epoch in range(epochs):
         if seed is not None:

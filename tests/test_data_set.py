@@ -1,6 +1,5 @@
 """data_set/: what counts as an image, the split, runs that are stopped, the demo set, the official archive."""
 
-import contextlib
 import functools
 import hashlib
 import importlib
@@ -12,12 +11,12 @@ import socket
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Patch, Result, draw_image, run_alone, run_here
+from drawn import draw_image
 from PIL import Image
+from running import ROOT, Killed, Patch, Result, call, fails, is_stopped, run_here, works
 
 SPLIT = ROOT / "data_set" / "split_data.py"
 sys.path.insert(0, str(SPLIT.parent))
@@ -27,20 +26,7 @@ sys.path.remove(str(SPLIT.parent))
 
 def split(*options: object) -> Result:
     """What main() does in the module that was imported, whose constants a test can replace."""
-    out, err, status = io.StringIO(), io.StringIO(), 0
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        patch.setattr(sys, "argv", ["split_data.py", *map(str, options)])
-        try:
-            split_data.main()
-        except SystemExit as end:
-            status = end.code if isinstance(end.code, int) else 1
-            err.write("" if isinstance(end.code, int) else f"{end.code}\n")
-    return Result(status, out.getvalue(), err.getvalue())
-
-
-def is_one_error(result: Result, *words: object) -> bool:
-    one_line = result.err.startswith("error: ") and result.err.count("\n") == 1
-    return result.status == 1 and one_line and all(str(word) in result.err for word in words)
+    return call(lambda: split_data.main(), SPLIT, *options)
 
 
 def draw_photos(folder: Path, **counts: int) -> Path:
@@ -63,8 +49,8 @@ def names(folder: Path) -> list[str]:
 
 def test_one_photo_in_ten_of_each_class_goes_to_val(tmp_path: Path) -> None:
     photos = draw_photos(tmp_path / "flower_photos", daisy=29, roses=10, tulips=3)
-    result = run_here(SPLIT, "--data-path", tmp_path)
-    assert result.status == 0 and result.err == "" and "38 images" in result.out and "4 images" in result.out
+    result = works(run_here(SPLIT, "--data-path", tmp_path))
+    assert result.err == "" and "38 images" in result.out and "4 images" in result.out
     train, val = tmp_path / "train", tmp_path / "val"
     assert [len(names(val / name)) for name in names(photos)] == [2, 1, 1] and files(train, val) == files(photos)
     assert not files(train).keys() & files(val).keys() and names(tmp_path) == ["flower_photos", "train", "val"]
@@ -89,7 +75,7 @@ def test_every_kind_of_image_is_taken_from_subfolders_too(tmp_path: Path) -> Non
     for path in ("daisy/a.heic", "daisy/trip/b.heic", "roses/Thumbs.db", "loose.png", "roses/._rose.jpg"):
         (photos / path).write_bytes(b"no image")
     for name in (".ipynb_checkpoints", "__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information"):
-        for folder in (photos / name, photos / "daisy" / name, photos / "daisy" / "trip" / name):
+        for folder in (photos / name, photos / "daisy" / "trip" / name):
             folder.mkdir()
             (folder / "thumbnail.jpg").write_bytes(b"no image")
     result = split("--photos", photos, "--data-path", tmp_path)
@@ -117,7 +103,7 @@ def test_images_that_cannot_be_read_are_left_out_and_listed(tmp_path: Path) -> N
         os.mkfifo(photos / "daisy/pipe.jpg")
         bad_names.append("pipe.jpg")
     checked, done = split("--check", photos), split("--photos", photos, "--data-path", tmp_path / "data")
-    assert is_one_error(checked, f"{len(bad_names)} of {len(bad_names) + len(good)}")
+    fails(checked, f"{len(bad_names)} of {len(bad_names) + len(good)}")
     for out in (checked.out, done.out):
         lines = [line for line in out.splitlines() if "cannot be read" in line]
         assert len(lines) == len(bad_names) and all(any(name in line for line in lines) for name in bad_names)
@@ -125,54 +111,28 @@ def test_images_that_cannot_be_read_are_left_out_and_listed(tmp_path: Path) -> N
     assert split("--check", tmp_path / "data").status == 0
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ("--overwrite", "flower_photos --download --demo"),  # the photos are not there
-        ("--photos absent --overwrite", "absent"),
-        ("--photos empty --overwrite", "empty"),
-        ("--photos one --overwrite", "roses"),  # a class of one photo
-        ("--photos good/daisy --overwrite", "daisy"),  # photos, and no class folders
-        ("--photos data/val/daisy --overwrite", "--data-path"),
-        ("--photos data --overwrite", "--data-path"),
-        ("--photos good", "train val --overwrite"),
-        ("--demo", "train val --overwrite"),
-        ("--photos good --data-path good/daisy/daisy_00.jpg", "daisy_00.jpg"),
-        ("--check absent", "absent"),
-        ("--check empty", "empty"),
-        ("--demo --download", "usage:"),
-    ],
-)
-def test_errors_change_nothing(options: str, words: str, tmp_path: Path, monkeypatch: Patch) -> None:
+ERRORS = {
+    "--overwrite": "flower_photos --download --demo",  # the photos are not there
+    "--photos absent --overwrite": "absent", "--photos empty --overwrite": "empty", "--check absent": "absent",
+    "--photos one --overwrite": "roses",  # a class of one photo
+    "--photos good/daisy --overwrite": "daisy",  # photos, and no class folders
+    "--photos data/val/daisy --overwrite": "--data-path", "--photos data --overwrite": "--data-path",
+    "--photos good": "train val --overwrite", "--demo": "train val --overwrite", "--check empty": "empty",
+    "--photos good --data-path good/daisy/daisy_00.jpg": "daisy_00.jpg",
+}  # fmt: skip
+
+
+def test_errors_change_nothing(tmp_path: Path, monkeypatch: Patch) -> None:
     monkeypatch.chdir(tmp_path)
     for folder, counts in {"empty": [0], "one": [2, 1], "good": [2, 2], "data/train": [2], "data/val": [1]}.items():
         draw_photos(Path(folder), **dict(zip(("daisy", "roses"), counts, strict=False)))
     before = files(tmp_path)
-    result = split("--data-path", "data", *options.split())
-    assert is_one_error(result, *words.split()) or (words == "usage:" and result.status == 2)
-    assert files(tmp_path) == before and names(Path("data")) == ["train", "val"]
+    for options, words in ERRORS.items():
+        fails(split("--data-path", "data", *options.split()), *words.split())
+        assert files(tmp_path) == before and names(Path("data")) == ["train", "val"]
 
 
-class Killed(BaseException):
-    """Stands for SIGKILL: no operation on a file follows it."""
-
-
-def is_stopped(at: int, error: type[BaseException], *options: object) -> bool:
-    """Whether a run came to its operation on files number `at`, which raises `error`; if Killed, the later ones too."""
-    count = itertools.count(1)
-
-    def call(function: Callable, *args: object, **keywords: object) -> object:
-        if (number := next(count)) == at or (number > at and error is Killed):
-            raise error
-        return function(*args, **keywords)
-
-    operations = [(Path, "rename"), (Path, "mkdir"), (os, "mkdir"), (os, "rmdir"), (os, "unlink"), (shutil, "copyfile")]
-    with contextlib.suppress(Killed), pytest.MonkeyPatch.context() as patch:
-        for place, name in operations:
-            function = getattr(place, name)
-            patch.setattr(place, name, lambda *args, f=function, **keywords: call(f, *args, **keywords))
-        split(*options)
-    return next(count) > at
+OPERATIONS = [(Path, "rename"), (Path, "mkdir"), (os, "mkdir"), (os, "rmdir"), (os, "unlink"), (shutil, "copyfile")]
 
 
 @pytest.mark.parametrize("before", [["train", "val"], ["val"], []], ids=str)
@@ -191,18 +151,19 @@ def test_a_split_stopped_at_any_moment(before: list[str], error: type[BaseExcept
         return files(data)
 
     old = begin()
-    assert split(*split_anew).status == 0
+    works(split(*split_anew))
     new, stopped, at = files(data), True, 0
     while stopped:
         at += 1
         for again in range(9):
             begin()
-            stopped = is_stopped(at, error, *split_anew)
+            stopped = is_stopped(at, error, OPERATIONS, split, *split_anew)
             assert error is Killed or files(data) in (old, new)
             if again and not any(data.glob(".split_data_*/new")):
                 break
-            is_stopped(again, Killed, *next_start)  # this one is killed as well
-            assert is_one_error(split(*next_start), "absent") and files(data) in (old, new)
+            is_stopped(again, Killed, OPERATIONS, split, *next_start)  # this one is killed as well
+            fails(split(*next_start), "absent")
+            assert files(data) in (old, new)
             assert {*names(data)} <= {"train", "val", "split.new", "split.tmp", "unpack.tmp"}
     assert at > 12
 
@@ -217,33 +178,33 @@ def test_one_run_at_a_time_and_its_log(tmp_path: Path) -> None:
         environment = {**os.environ, "PYTHONUNBUFFERED": "", "PYTHONPATH": str(SPLIT.parent)}
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as first:
             assert url in first.stdout.readline()
-            assert is_one_error(run_alone(SPLIT, *options, data), data)
+            fails(split(*options, data), data)
             first.kill()
-    assert run_alone(SPLIT, *options, data).status == 0 and names(data) == ["train", "val"]
+    assert works(split(*options, data)) and names(data) == ["train", "val"]
 
 
-def test_the_demo_set(tmp_path: Path) -> None:
+def test_the_demo_set(tmp_path: Path, monkeypatch: Patch) -> None:
     for name, seed in {"a": 0, "b": 0, "c": 1}.items():
         demo_flowers.draw_demo_set(tmp_path / name, images_per_class=8, seed=seed)
     pictures, again, others = (files(tmp_path / name) for name in "abc")
     assert pictures == again and names(tmp_path / "a") == sorted(demo_flowers.FLOWERS)
     assert len({*pictures.values(), *others.values()}) == 2 * 5 * 8  # no two alike
     assert all(240 <= max(Image.open(io.BytesIO(content)).size) <= 500 for content in pictures.values())
-    assert is_one_error(run_here(SPLIT.with_name("demo_flowers.py"), tmp_path / "a")) and len(names(tmp_path)) == 3
+    fails(run_here(SPLIT.with_name("demo_flowers.py"), tmp_path / "a"))
+    assert len(names(tmp_path)) == 3
 
-
-def test_demo_option_twice(tmp_path: Path, monkeypatch: Patch) -> None:
     monkeypatch.setattr(split_data, "draw_demo_set", functools.partial(demo_flowers.draw_demo_set, images_per_class=10))
-    assert split("--demo", "--data-path", tmp_path).status == 0
-    before = files(tmp_path)
-    assert len(files(tmp_path / "train")) == 45 and len(files(tmp_path / "val")) == 5
-    again = split("--demo", "--data-path", tmp_path)
-    assert again.status == 0 and (again.out + again.err).count("\n") == 1 and files(tmp_path) == before
-    next((tmp_path / "val").rglob("*.jpg")).unlink()  # it is not the demo set's any more
-    assert is_one_error(split("--demo", "--data-path", tmp_path), "--overwrite")
+    data = tmp_path / "data"
+    works(split("--demo", "--data-path", data))
+    before = files(data)
+    assert len(files(data / "train")) == 45 and len(files(data / "val")) == 5
+    again = works(split("--demo", "--data-path", data))
+    assert (again.out + again.err).count("\n") == 1 and files(data) == before
+    next((data / "val").rglob("*.jpg")).unlink()  # it is not the demo set's any more
+    fails(split("--demo", "--data-path", data), "--overwrite")
 
 
-def make_archive(path: Path, patch: pytest.MonkeyPatch, *odd: tarfile.TarInfo, length: int | None = None) -> Path:
+def make_archive(path: Path, patch: Patch, *odd: tarfile.TarInfo, length: int | None = None) -> Path:
     """An archive as the official one is laid out, with odd members or cut off, which is taken for that one."""
     photos = draw_photos(path.parent / "drawn", daisy=3, roses=3)
     with tarfile.open(path, "w:gz") as tar:
@@ -265,44 +226,29 @@ def test_the_archive_is_fetched_when_absent(tmp_path: Path, monkeypatch: Patch) 
     new = ["--data-path", tmp_path / "new", "--download"]
     for change in (lambda: archive.write_bytes(b"<html>"), archive.unlink):
         change()
-        assert is_one_error(split(*new), split_data.URL, "--demo")
+        fails(split(*new), split_data.URL, "--demo")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setattr(split_data, "URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
         monkeypatch.setattr(split_data, "TIMEOUT", 0.2)
-        assert is_one_error(split(*new), split_data.URL, "--demo")
+        fails(split(*new), split_data.URL, "--demo")
     assert names(tmp_path / "new") == []
     shutil.rmtree(data / "flower_photos")  # the archive that lies there is used
     assert split("--data-path", data, "--download", "--overwrite").status == 0
 
 
-def member(name: str, kind: bytes = tarfile.REGTYPE, **headers: str) -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
-    info.type, info.linkname, info.pax_headers = kind, "../../nothing", headers
-    return info
-
-
-@pytest.mark.parametrize(
-    "odd",
-    [
-        *map(
-            member,
-            [
-                "other",
-                Path(ROOT.anchor, "absolute").as_posix(),
-                "flower_photos/../../outside",
-                "flower_photos" + "/deep" * 5000,
-            ],
-        ),
-        *(member("flower_photos/no file", kind) for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE)),
-        member("flower_photos/nul", path="flower_photos/a\0b"),
-        member("flower_photos/nan", tarfile.SYMTYPE, size="NaN", mtime="NaN"),
-    ],
-)
-def test_bad_archives(odd: tarfile.TarInfo, tmp_path: Path, monkeypatch: Patch) -> None:
+def test_bad_archives(tmp_path: Path, monkeypatch: Patch) -> None:
     """Each is refused, whole or cut off, and would be if it were the official one."""
-    for length in (None, 900):
-        make_archive(tmp_path / "flower_photos.tgz", monkeypatch, odd, length=length)
-        assert is_one_error(split("--data-path", tmp_path, "--download"))
+    deep, links = (
+        tarfile.TarInfo("flower_photos" + "/deep" * 5000),
+        (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE),
+    )
+    odd = [deep, *map(tarfile.TarInfo, ("other", f"{ROOT.anchor}absolute", "flower_photos/../../outside"))]
+    for kind in links:
+        odd.append(tarfile.TarInfo("flower_photos/no file"))
+        odd[-1].type, odd[-1].linkname = kind, "../../nothing"
+    for info, length in itertools.product(odd, (None, 900)):
+        make_archive(tmp_path / "flower_photos.tgz", monkeypatch, info, length=length)
+        fails(split("--data-path", tmp_path, "--download"))
         monkeypatch.setattr(split_data, "MD5", "0" * 32)
-        assert is_one_error(split("--data-path", tmp_path, "--download"), "flower_photos.tgz", "delete")
+        fails(split("--data-path", tmp_path, "--download"), "flower_photos.tgz", "delete")
         assert names(tmp_path) == ["flower_photos.tgz"] and not (tmp_path.parent / "outside").exists()

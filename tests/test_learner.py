@@ -8,25 +8,13 @@ from pathlib import Path
 import plain
 import pytest
 import torch
-from conftest import (
-    QUICK,
-    ROOT,
-    Patch,
-    Result,
-    copy_lesson,
-    draw_data_set,
-    fails,
-    no_pictures,
-    run_here,
-    tiny_lesson,
-    works,
-)
+from drawn import draw_data_set
 from matplotlib.axes import Axes
+from running import ROOT, Patch, Tiny, fails, no_pictures, same, works
 from torchvision import datasets
 
 ADAM = "optimizer = optim.Adam(net.parameters(), lr=args.lr, fused=True)  # fused: all weights in one pass over memory"
 SGD = "optimizer = optim.SGD(net.parameters(), lr=args.lr, momentum=0.9, weight_decay=0.01)"
-ADAMW = "optimizer = optim.AdamW(net.parameters(), lr=args.lr, weight_decay=0.01)"
 STATE = "net=net, optimizer=optimizer)"
 STEP_LR = [
     (ADAM, f"{SGD}\n    scheduler = optim.lr_scheduler.StepLR(optimizer, step_size=2, gamma=0.1)"),
@@ -35,55 +23,20 @@ STEP_LR = [
 ]
 
 
-def edit(script: Path, *changes: tuple[str, str]) -> Path:
-    """Replace lines of a script, wherever they stand."""
-    text = script.read_text(encoding="utf-8")
-    for old, new in changes:
-        assert old in text, f"{script.name} has no line {old!r}"
-        text = text.replace(old, new)
-    script.write_text(text, encoding="utf-8")
-    return script
-
-
-class Run:
-    """A copy of Test2 with a tiny net, and what its train.py leaves."""
-
-    def __init__(self, place: Path, data: Path):
-        self.folder = tiny_lesson(place)
-        self.data = data
-
-    def train(self, *options: object, changes: list[tuple[str, str]] = ()) -> Result:
-        edit(self.folder / "train.py", *changes)
-        fixed = ["--data-path", self.data, "--batch-size", 3, "--workers", 0, "--epochs", 2]
-        return run_here(self.folder / "train.py", *fixed, *options)
-
-    def history(self) -> list[dict]:
-        return self.last()["history"]
-
-    def last(self) -> dict:
-        return torch.load(self.folder / "AlexNet_last.pth", weights_only=True)
-
-    def rate(self) -> float:
-        return self.last()["optimizer"]["param_groups"][0]["lr"]
-
-
 @pytest.fixture
-def run(tmp_path: Path, data_set: Path) -> Iterator[Run]:
+def run(tiny: Tiny) -> Iterator[Tiny]:
     with no_pictures():
-        yield Run(tmp_path, data_set)
+        yield tiny
 
 
 OWN_DATA_SET = """
-from pathlib import Path
 from PIL import Image
-from torch.utils.data import Dataset
 
-
-class OwnData(Dataset):
+class OwnData:
     # like the course's custom_dataset: it has these three and nothing else
     def __init__(self, root, transform):
         self.class_to_idx = {"blue": 0, "red": 1}
-        self.items = [(path, i) for name, i in self.class_to_idx.items() for path in sorted(Path(root, name).iterdir())]
+        self.items = [(path, i) for name, i in self.class_to_idx.items() for path in sorted((root / name).iterdir())]
         self.transform = transform
 
     def __len__(self):
@@ -93,35 +46,19 @@ class OwnData(Dataset):
         path, label = self.items[index]
         return self.transform(Image.open(path).convert("RGB")), label
 
-
 def main() -> None:
 """
 
 CHANGES = {
     "shuffled validation": [("shuffle=False", "shuffle=True")],
-    "sgd": [(ADAM, SGD)],
-    "adamw": [(ADAM, ADAMW)],
     "StepLR": STEP_LR,
-    "plateau": [
-        (ADAM, f"{ADAM}\n    scheduler = optim.lr_scheduler.ReduceLROnPlateau(optimizer)"),
-        (STATE, "net=net, optimizer=optimizer, scheduler=scheduler)"),
-        ("        history.append(", "        scheduler.step(val_loss)\n        history.append("),
-    ],
     "augmentation": [("transforms.RandomHorizontalFlip()", "transforms.RandomRotation(20)")],
-    "loss": [("nn.CrossEntropyLoss()", "nn.CrossEntropyLoss(label_smoothing=0.1)")],
+    "SGD and another loss": [(ADAM, SGD), ("nn.CrossEntropyLoss()", "nn.CrossEntropyLoss(label_smoothing=0.1)")],
     "own data set": [("\ndef main() -> None:\n", OWN_DATA_SET), ("ImageFolder(args", "OwnData(args")],
-    "Subset": [
-        ("from torch.utils.data import DataLoader", "from torch.utils.data import DataLoader, Subset"),
-        ("    train_num, val_num", "    cla = train_dataset.class_to_idx\n    train_num, val_num"),
-        ("flower_list = train_dataset.class_to_idx", "flower_list = cla"),
-        ("    pin =", "    train_dataset = Subset(train_dataset, range(6))\n"
-         "    validate_dataset = Subset(validate_dataset, [0])\n    pin ="),
-        ("val_accurate = acc / val_num", "val_accurate = acc / len(validate_dataset)"),
-    ],
-    "random_split": [
-        ("from torch.utils.data import DataLoader", "from torch.utils.data import DataLoader, random_split"),
-        ("    train_num, val_num", "    cla = train_dataset.class_to_idx\n"
-         "    train_dataset, validate_dataset = random_split(train_dataset, [0.5, 0.5])\n    train_num, val_num"),
+    "random_split and Subset": [
+        ("import DataLoader", "import DataLoader, Subset, random_split"),
+        ("    train_num, val_num", "    cla = train_dataset.class_to_idx\n    train_dataset, validate_dataset = "
+         "random_split(Subset(train_dataset, range(7)), [0.5, 0.5])\n    train_num, val_num"),
         ("flower_list = train_dataset.class_to_idx", "flower_list = cla"),
     ],
     "the lesson's first line": [("import transforms", "import transforms, datasets, utils")],
@@ -137,66 +74,52 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_changed_train_py_trains_resumes_and_predicts(name: str, run: Run) -> None:
+def test_a_changed_train_py_trains_resumes_and_predicts(name: str, run: Tiny) -> None:
     works(run.train("--epochs", 1, changes=CHANGES[name]))
     result = works(run.train("--resume", "--epochs", 3))
     assert [line[:9] for line in result.lines("[epoch")] == ["[epoch 2]", "[epoch 3]"]
     assert len(run.history()) == 3 and len(run.history()[-1]) >= 3
     assert json.loads((run.folder / "class_indices.json").read_text(encoding="ascii")) == {"0": "blue", "1": "red"}
-    assert "class: red" in works(run_here(run.folder / "predict.py", run.data / "val" / "red")).out
+    assert "class: red" in works(run.predict()).out
 
 
-def test_shuffling_the_validation_set_gives_the_same_accuracy(run: Run) -> None:
-    run.train("--epochs", 3)
-    straight = run.history()
+def test_shuffling_the_validation_set_gives_the_same_accuracy(run: Tiny) -> None:
+    """That of the last epoch's weights on the validation set, one image at a time."""
     run.train("--epochs", 3, changes=CHANGES["shuffled validation"])
-    assert run.history()[0]["val_accuracy"] == straight[0]["val_accuracy"]  # later epochs draw other random numbers
-    assert run.history()[-1]["val_accuracy"] == measured(run)
-
-
-def measured(run: Run) -> float:
-    """The accuracy of the last epoch's weights on the validation set, one image at a time."""
     net = runpy.run_path(str(run.folder / "model.py"))["AlexNet"](num_classes=2)
     net.load_state_dict(run.last()["net"])
     images = datasets.ImageFolder(run.data / "val", plain.transform("Test2_alexnet"))
     with torch.no_grad():
-        return sum(int(net.eval()(image[None]).argmax()) == label for image, label in images) / len(images)
+        right = [int(net.eval()(image[None]).argmax()) == label for image, label in images]
+    assert run.history()[-1]["val_accuracy"] == sum(right) / len(images)
 
 
-def test_the_best_epochs_weights_are_kept_and_the_picture_follows(run: Run, monkeypatch: Patch) -> None:
-    snapshots = [
-        ("val_accurate = acc / val_num", "val_accurate = [0.5, 0.8, 0.8, 0.6][epoch]"),
-        ("        history.append(",
-         '        save(net.state_dict(), args.output_dir / f"epoch{epoch + 1}.pth")\n        history.append('),
-    ]  # fmt: skip
-    marked: list[float] = []
-    axvline = Axes.axvline
+def test_the_best_epochs_weights_are_kept_and_the_picture_follows(run: Tiny, monkeypatch: Patch) -> None:
+    snapshot = '        save(net.state_dict(), args.output_dir / f"epoch{epoch + 1}.pth")\n        history.append('
+    accuracies = "val_accurate = [0.5, 0.8, 0.8, 0.6][epoch]"
+    snapshots = [("val_accurate = acc / val_num", accuracies), ("        history.append(", snapshot)]
+    marked, axvline, epochs = [], Axes.axvline, [f"epoch{n}" for n in (1, 2, 3, 4)]
     monkeypatch.setattr(Axes, "axvline", lambda self, x, **options: marked.append(x) or axvline(self, x, **options))
 
     def kept() -> set[int]:
-        best = torch.load(run.folder / "AlexNet.pth", weights_only=True)
-        epochs = [torch.load(run.folder / f"epoch{n}.pth", weights_only=True) for n in (1, 2, 3, 4)]
-        return {n for n, state in enumerate(epochs, start=1) if all(torch.equal(state[k], best[k]) for k in best)}
+        states = [torch.load(run.folder / f"{name}.pth", weights_only=True) for name in ("AlexNet", *epochs)]
+        return {n for n in (1, 2, 3, 4) if same(states[0], states[n])}
 
     result = run.train("--epochs", 4, changes=snapshots)
     assert kept() == {2} and marked[-1] == 2 and "best val_accuracy: 0.800" in result.out
     run.train("--epochs", 4, changes=[("val_accurate > best_acc", "val_accurate >= best_acc")])
     assert kept() == {3} and marked[-1] == 3
-    lowest = [
-        ("val_accurate >= best_acc", "val_loss < best_acc"),
-        ("best_acc = val_accurate", "best_acc = val_loss"),
-        ('best_acc = max((row["val_accuracy"] for row in history), default=-1.0)',
-         'best_acc = min((row["val_loss"] for row in history), default=9.0)'),
-    ]  # fmt: skip
+    lowest = [("val_accurate >= best_acc", "val_loss < best_acc"), ("best_acc = val_accurate", "best_acc = val_loss")]
+    first = 'best_acc = max((row["val_accuracy"] for row in history), default=-1.0)'
+    lowest.append((first, 'best_acc = min((row["val_loss"] for row in history), default=9.0)'))
     run.train("--epochs", 2, changes=lowest)
     run.train("--epochs", 4, "--resume")
     losses = [row["val_loss"] for row in run.history()]
     assert kept() == {1 + losses.index(min(losses))} == {marked[-1]}
 
 
-def test_every_column_is_drawn(run: Run, monkeypatch: Patch) -> None:
-    drawn: dict[str, tuple] = {}
-    plot = Axes.plot
+def test_every_column_is_drawn(run: Tiny, monkeypatch: Patch) -> None:
+    drawn, plot = {}, Axes.plot
 
     def noted(self: Axes, x: tuple, y: tuple, **options: object) -> list:
         drawn[options["label"]] = (self.get_subplotspec().colspan.start, tuple(y))
@@ -209,21 +132,24 @@ def test_every_column_is_drawn(run: Run, monkeypatch: Patch) -> None:
     assert drawn == {name: (place, tuple(row[name] for row in rows)) for name, place in columns.items()}
 
 
-def test_a_new_rate_counts_and_an_old_one_goes_on(run: Run) -> None:
+def test_a_new_rate_counts_and_an_old_one_goes_on(run: Tiny) -> None:
+    def rate() -> float:
+        return run.last()["optimizer"]["param_groups"][0]["lr"]
+
     run.train("--lr", 0.004, changes=STEP_LR)
-    assert run.rate() == pytest.approx(0.0004)  # StepLR has lowered it after two epochs
+    assert rate() == pytest.approx(0.0004)  # StepLR has lowered it after two epochs
     result = run.train("--resume", "--lr", 0.004, "--epochs", 3)
-    assert run.rate() == pytest.approx(0.0004) == float(result.lines("resumed")[0].split()[-1])
+    assert rate() == pytest.approx(0.0004) == float(result.lines("resumed")[0].split()[-1])
     result = run.train("--resume", "--lr", 0.001, "--epochs", 5)
     assert float(result.lines("resumed")[0].split()[-1]) == pytest.approx(0.0001)
-    assert run.rate() == pytest.approx(0.00001)  # 0.001, lowered after two epochs and after four
+    assert rate() == pytest.approx(0.00001)  # 0.001, lowered after two epochs and after four
     changes = [("gamma=0.1", "gamma=0.5"), ("weight_decay=0.01", "weight_decay=0.02")]
     run.train("--resume", "--lr", 0.001, "--epochs", 7, changes=changes)
-    assert run.rate() == pytest.approx(0.000005)
+    assert rate() == pytest.approx(0.000005)
     assert run.last()["optimizer"]["param_groups"][0]["weight_decay"] == 0.02
 
 
-def test_resuming_with_more_photos_other_batches_and_workers(run: Run, tmp_path: Path) -> None:
+def test_resuming_with_more_photos_other_batches_and_workers(run: Tiny, tmp_path: Path) -> None:
     run.train()
     run.data = draw_data_set(tmp_path / "more", train=6, val=3)
     assert works(run.train("--resume", "--epochs", 3, "--batch-size", 5, "--workers", 1)).lines("[epoch 3]")
@@ -232,7 +158,7 @@ def test_resuming_with_more_photos_other_batches_and_workers(run: Run, tmp_path:
 LAST = "AlexNet_last.pth"
 NOT_FITTING = {
     "another optimizer": ([(ADAM, SGD)], [LAST, "Adam", "SGD"]),
-    "AdamW": ([(ADAM, ADAMW)], [LAST, "Adam", "AdamW"]),
+    "AdamW": ([("optim.Adam(", "optim.AdamW(")], [LAST, "Adam", "AdamW"]),
     "a scheduler": (STEP_LR, [LAST, "scheduler"]),
     "another net": ([("init_weights=True)", 'init_weights=True)\n    net.fc = nn.Linear(8, 7)')], [LAST, "fc.weight"]),
     "another layer": ([("init_weights=True)", "init_weights=True)\n    net.new = nn.Linear(2, 2)")], [LAST, "new"]),
@@ -241,38 +167,19 @@ NOT_FITTING = {
 
 
 @pytest.mark.parametrize("name", NOT_FITTING)
-def test_what_does_not_fit_the_file_is_one_line(name: str, run: Run) -> None:
+def test_what_does_not_fit_the_file_is_one_line(name: str, run: Tiny) -> None:
     changes, words = NOT_FITTING[name]
     run.train()
-    before = (run.folder / "AlexNet_last.pth").read_bytes()
+    before = run.last_path.read_bytes()
     fails(run.train("--resume", "--epochs", 3, changes=changes), *words)
-    assert (run.folder / "AlexNet_last.pth").read_bytes() == before
+    assert run.last_path.read_bytes() == before
 
 
-def test_other_classes_are_refused_on_resume(run: Run, tmp_path: Path) -> None:
-    run.train()
-    run.data = draw_data_set(tmp_path / "other", ("blue", "rot"))
-    fails(run.train("--resume", "--epochs", 3), "class_indices.json")
-
-
-def test_a_scheduler_that_is_not_saved_is_named_on_resume(run: Run) -> None:
+def test_other_classes_and_a_scheduler_that_is_not_saved_are_refused_on_resume(run: Tiny, tmp_path: Path) -> None:
     run.train(changes=[change for change in STEP_LR if change[0] != STATE])
     fails(run.train("--resume", "--epochs", 3), "scheduler=scheduler")
-
-
-def test_changes_in_test5(tmp_path: Path, data_set: Path) -> None:
-    script = copy_lesson("Test5_resnet", tmp_path) / "train.py"
-    _, options, train_options = QUICK["Test5_resnet"]
-    fixed = ["--data-path", data_set, *options, *train_options, "--batch-size", 8]
-    edit(
-        script,
-        ("shuffle=False", "shuffle=True"),
-        (ADAM.replace("net.parameters()", "params"),
-         "optimizer = optim.SGD(params, lr=0.1)\n    scheduler = optim.lr_scheduler.CosineAnnealingLR(optimizer, 4)"),
-        *STEP_LR[1:],
-    )  # fmt: skip
-    works(run_here(script, *fixed, "--epochs", 1))
-    assert works(run_here(script, *fixed, "--epochs", 2, "--resume")).lines("[epoch 2]")
+    run.data = draw_data_set(tmp_path / "other", ("blue", "rot"))
+    fails(run.train("--resume", "--epochs", 3), "class_indices.json")
 
 
 def test_the_lessons_differ_only_where_they_teach() -> None:

@@ -8,22 +8,24 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import plain
 import pytest
 import torch
-from conftest import Result, copy_lesson, draw_data_set, fails, imports_from, run_here, works
+from drawn import draw_data_set
+from running import Result, copy_lesson, edit, fails, run_here, works
+from torchvision.datasets import ImageFolder
 from torchvision.models import resnet18
 
-# Runs the script's main(), notes every image that a process loads, and saves each process's net at the end.
+# Runs the script's main(), and notes every image that a process loads.
 # The process with KILL_RANK kills itself in its second epoch, the first time that it is started.
 PROBE = """
-import os, signal, time, torch, helpers, train_multi_gpu
+import os, signal, time, helpers, train_multi_gpu
 from torch.utils.data import DistributedSampler
-from torch.nn.parallel import DistributedDataParallel
 rank, folder, epochs = os.environ["RANK"], os.environ["PROBE"], []
 with open(f"{folder}/starts{rank}", "a") as file:
     file.write("x")
 start = os.path.getsize(f"{folder}/starts{rank}")
-get, set_epoch, init = helpers.ImageFolder.__getitem__, DistributedSampler.set_epoch, DistributedDataParallel.__init__
+get, set_epoch = helpers.ImageFolder.__getitem__, DistributedSampler.set_epoch
 
 def noted(self, index):
     if start == 1 and len(epochs) == 2 and os.environ.get("KILL_RANK") == rank:
@@ -34,16 +36,10 @@ def noted(self, index):
         print(start, self.root.name, epochs[-1], index, file=file)
     return get(self, index)
 
-def main():
-    nets = []
-    helpers.ImageFolder.__getitem__ = noted
-    DistributedSampler.set_epoch = lambda self, epoch: (epochs.append(epoch), set_epoch(self, epoch))
-    DistributedDataParallel.__init__ = lambda self, net: (nets.append(net), init(self, net))[1]
-    train_multi_gpu.draw_mistakes = lambda *args: None
-    train_multi_gpu.main()
-    torch.save(nets[0].state_dict(), f"{folder}/rank{rank}.pth")
-
-helpers.run(main)
+helpers.ImageFolder.__getitem__ = noted
+DistributedSampler.set_epoch = lambda self, epoch: (epochs.append(epoch), set_epoch(self, epoch))
+train_multi_gpu.draw_mistakes = lambda *args: None
+helpers.run(train_multi_gpu.main)
 """
 
 
@@ -51,8 +47,7 @@ class Lesson:
     """A copy of Test5, a data set whose sizes no number of processes divides, and a folder for the probe's notes."""
 
     def __init__(self, place: Path):
-        self.folder = copy_lesson("Test5_resnet", place)
-        self.notes = place / "notes"
+        self.folder, self.notes = copy_lesson("Test5_resnet", place), place / "notes"
         self.notes.mkdir()
         (self.folder / "probe.py").write_text(PROBE, encoding="utf-8")
         self.data = draw_data_set(place / "data", classes=("blue", "green", "red"), train=3, val=1)  # 9 + 3 images
@@ -65,34 +60,26 @@ class Lesson:
         pipe = subprocess.PIPE
         return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True, encoding="utf-8")
 
-    def check(self) -> None:
-        """Equal nets at the end, which are those in the file; the saved accuracy is what one process measures."""
-        other = torch.load(self.notes / "rank1.pth", weights_only=True)  # that of rank 0 has loaded the best weights
-        state = torch.load(self.folder / "resNet18_last.pth", weights_only=True)
-        assert all(torch.equal(value, other[name]) for name, value in state["net"].items())
-        assert self.accuracy(state["net"]) == pytest.approx(state["history"][-1]["val_accuracy"])
-        best = torch.load(self.folder / "resNet18.pth", weights_only=True)
-        assert self.accuracy(best) == pytest.approx(max(row["val_accuracy"] for row in state["history"]))
+    def last(self) -> dict:
+        return torch.load(self.folder / "resNet18_last.pth", weights_only=True)
+
+    def batch(self, part: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """All images of a part as train.py's "val" transforms them, and their labels."""
+        images = ImageFolder(self.data / part, plain.transform("Test5_resnet"))
+        return torch.stack([image for image, _ in images]), torch.tensor(images.targets)
 
     def accuracy(self, state: dict) -> float:
-        with imports_from(self.folder):
-            from helpers import ImageFolder
-            from train import data_transform
-        net = resnet18(num_classes=3).eval()
+        """What one process measures."""
+        net, (images, labels) = resnet18(num_classes=3).eval(), self.batch("val")
         net.load_state_dict(state)
-        images = ImageFolder(self.data / "val", data_transform["val"])
         with torch.no_grad():
-            return sum(int(net(image[None]).argmax()) == label for image, label in images) / len(images)
-
-
-@pytest.fixture
-def lesson(tmp_path: Path) -> Lesson:
-    return Lesson(tmp_path)
+            return torch.eq(net(images).argmax(dim=1), labels).float().mean().item()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("agents", [1, 2])
-def test_processes_share_the_work_and_a_killed_one_comes_back(agents: int, lesson: Lesson) -> None:
+def test_processes_share_the_work_and_a_killed_one_comes_back(agents: int, tmp_path: Path) -> None:
+    lesson = Lesson(tmp_path)
     extra = {"KILL_RANK": "1", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
     commands = [["--standalone", "--nproc_per_node=2"]]
     if agents == 2:
@@ -107,7 +94,10 @@ def test_processes_share_the_work_and_a_killed_one_comes_back(agents: int, lesso
     out = "".join(result.out for result in results)
     assert re.findall(r"^\[epoch (\d)\]", out, re.MULTILINE) == ["1", "2", "3"], out  # one process prints, and goes on
     assert "Finished Training" in out
-    lesson.check()
+    accuracies = [row["val_accuracy"] for row in lesson.last()["history"]]
+    assert lesson.accuracy(lesson.last()["net"]) == pytest.approx(accuracies[-1])
+    best = torch.load(lesson.folder / "resNet18.pth", weights_only=True)
+    assert lesson.accuracy(best) == pytest.approx(max(accuracies))
     seen = [(lesson.notes / f"seen{rank}.txt").read_text(encoding="utf-8").splitlines() for rank in (0, 1)]
     counts, orders = Counter(seen[0] + seen[1]), []
     for start, epoch in ((1, 0), (2, 1), (2, 2)):  # killed in the second epoch
@@ -119,34 +109,25 @@ def test_processes_share_the_work_and_a_killed_one_comes_back(agents: int, lesso
     assert orders[0] != orders[1] != orders[2]
 
 
-def test_it_resumes_what_train_py_began_with_the_mean_gradient_of_both_processes(lesson: Lesson) -> None:
+@pytest.mark.slow
+def test_it_resumes_what_train_py_began_with_the_mean_gradient_of_both_processes(tmp_path: Path) -> None:
     """A frozen net without augmentation: both processes' step is that of one process with all images."""
+    lesson = Lesson(tmp_path)
+    augmentation = ('transform=data_transform["train"]', 'transform=data_transform["val"]')
     for name in ("train.py", "train_multi_gpu.py"):
-        script = lesson.folder / name
-        text = script.read_text(encoding="utf-8").replace(
-            'transform=data_transform["train"]', 'transform=data_transform["val"]'
-        )
-        script.write_text(text.replace("optim.Adam", "optim.SGD").replace(", fused=True", ""), encoding="utf-8")
+        edit(lesson.folder / name, augmentation, ("optim.Adam", "optim.SGD"), (", fused=True", ""))
     lesson.data = draw_data_set(lesson.notes / "even", train=2, val=1)
     fixed = ["--data-path", lesson.data, "--model-name", "resnet18", "--weights", lesson.notes / "pre.pth"]
     torch.save(resnet18().state_dict(), lesson.notes / "pre.pth")
     works(run_here(lesson.folder / "train.py", *fixed, "--freeze-layers", "--epochs", 1))
-    before = torch.load(lesson.folder / "resNet18_last.pth", weights_only=True)["net"]
+    fails(run_here(lesson.folder / "train_multi_gpu.py"), "torchrun")  # it says how to start
+    before = lesson.last()["net"]
     process = lesson.start(["--standalone", "--nproc_per_node=2"], "--epochs", 2, "--freeze-layers", "--resume")
     out, err = process.communicate(timeout=240)
     assert process.returncode == 0 and "[epoch 2]" in out, err
     net = resnet18(num_classes=2).eval()
     net.load_state_dict(before)
-    with imports_from(lesson.folder):
-        from helpers import ImageFolder
-        from train import data_transform
-    images = ImageFolder(lesson.data / "train", data_transform["val"])
-    batch = torch.stack([image for image, _ in images])
-    torch.nn.functional.cross_entropy(net(batch), torch.tensor(images.targets)).backward()
-    found = torch.load(lesson.folder / "resNet18_last.pth", weights_only=True)["net"]["fc.weight"]
-    step = 0.0001 * net.fc.weight.grad
-    assert torch.allclose(before["fc.weight"] - found, step, atol=0.01 * step.abs().max().item())
-
-
-def test_without_torchrun_it_says_how_to_start(tmp_path: Path) -> None:
-    fails(run_here(copy_lesson("Test5_resnet", tmp_path) / "train_multi_gpu.py"), "torchrun")
+    images, labels = lesson.batch("train")
+    torch.nn.functional.cross_entropy(net(images), labels).backward()
+    found, step = before["fc.weight"] - lesson.last()["net"]["fc.weight"], 0.0001 * net.fc.weight.grad
+    assert torch.allclose(found, step, atol=0.01 * step.abs().max().item())

@@ -3,19 +3,13 @@
 import re
 from functools import cache
 
+import plain
 import pytest
 import torch
-from conftest import LESSONS, ROOT, load, run_here
+from running import LESSONS, ROOT, run_here, works
 from torch import nn
 
 FOLDERS = [".", "data_set", *LESSONS]
-MODELS = {
-    "Test1_official_demo": lambda model: model.LeNet(),
-    "Test2_alexnet": lambda model: model.AlexNet(num_classes=5),
-    "Test3_vggnet": lambda model: model.vgg("vgg16", num_classes=5),
-    "Test4_googlenet": lambda model: model.GoogLeNet(num_classes=5),
-    "Test5_resnet": lambda model: model.resnet34(num_classes=5),
-}
 
 
 def read(folder: str, language: str = "") -> str:
@@ -74,13 +68,9 @@ FOREIGN = {"--standalone", "--nproc_per_node", "--nnodes", "--node_rank", "--rdz
 
 @cache
 def options_of(folder: str) -> set[str]:
-    options = set()
-    for script in (ROOT / folder).glob("*.py"):
-        if 'if __name__ == "__main__"' in script.read_text(encoding="utf-8") and not script.name.startswith("test_"):
-            result = run_here(script, "--help")
-            assert result.status == 0 and result.out.startswith("usage: "), script
-            options |= set(re.findall(r"--[a-z][\w-]*", result.out))
-    return options
+    scripts = [path for path in (ROOT / folder).glob("*.py") if "__main__" in path.read_text(encoding="utf-8")]
+    texts = [works(run_here(path, "--help")).out for path in scripts if path.name != "running.py"]
+    return set(re.findall(r"--[a-z][\w-]*", " ".join(texts)))
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -91,53 +81,27 @@ def test_every_option_that_is_named_exists(folder: str) -> None:
     assert named <= known, named - known
 
 
-@pytest.mark.parametrize("folder", LESSONS)
 def test_every_option_of_train_and_every_script_is_named(folder: str) -> None:
     text, usage = read(folder), run_here(ROOT / folder / "train.py", "--help").out
     named = {*re.findall(r"--[a-z][\w-]*", usage)} - {"--help"} | {path.name for path in (ROOT / folder).glob("*.py")}
     assert {name for name in named if name not in text} == set()
 
 
-def geometry(layer: nn.Module) -> str:
-    """Kernel / stride / padding of a layer, or what stands in their place."""
-    layer = getattr(layer, "conv", layer) if type(layer).__name__ == "BasicConv2d" else layer
-    if isinstance(layer, nn.Conv2d):
-        return f"{layer.kernel_size[0]} / {layer.stride[0]} / {layer.padding[0]}"
-    if isinstance(layer, nn.MaxPool2d):
-        return f"{layer.kernel_size} / {layer.stride} / {layer.padding}"
-    if type(layer).__name__ == "Inception":
-        convs = [m for m in layer.modules() if isinstance(m, nn.Conv2d)]
-        return ", ".join(str(m.out_channels) for m in convs)
-    if isinstance(layer, nn.Sequential):
-        strides = {m.stride[0] for m in layer.modules() if isinstance(m, nn.Conv2d)}
-        return f"{len(layer)} x (3x3, 3x3), stride {max(strides)}"
-    return "-"
-
-
-def layer_table(folder: str) -> list[list[str]]:
-    """Name, geometry, output size and parameters of each layer, in the order in which they compute."""
-    net = MODELS[folder](load(folder, "model")).train()
-    rows: list[list[str]] = []
-    top = [(name, m) for name, m in net.named_children() if name not in ("features", "classifier")]
-    inner = [(name, m) for name, m in net.named_modules() if name.startswith(("features.", "classifier."))]
-    shown = (nn.Conv2d, nn.MaxPool2d, nn.Linear)
-    for name, layer in top + [(name, m) for name, m in inner if isinstance(m, shown)]:
-        if type(layer).__name__ in ("BatchNorm2d", "ReLU", "Dropout"):
-            continue
+def test_the_layer_table_is_the_models(folder: str) -> None:
+    """Name, output size and number of parameters of each layer, in the order in which they compute."""
+    net, rows = plain.make_net(folder, 5).train(), []
+    parts = [(name, m) for name, m in net.named_children() if name not in ("features", "classifier")]
+    parts += [(name, m) for name, m in net.named_modules() if name.startswith(("features.", "classifier."))]
+    for name, layer in parts:
 
         def note(layer: nn.Module, _: object, out: torch.Tensor, name: str = name) -> None:
-            size = " x ".join(map(str, out.shape[1:]))
             count = sum(p.numel() for p in layer.parameters())
-            rows.append([name, geometry(layer), size, f"{count:,}"])
+            rows.append([name, " x ".join(map(str, out.shape[1:])), f"{count:,}"])
 
-        layer.register_forward_hook(note)
-    side = 32 if folder == "Test1_official_demo" else 224
+        if not isinstance(layer, nn.BatchNorm2d | nn.ReLU | nn.Dropout):
+            layer.register_forward_hook(note)
+    side = 32 if folder == plain.LENET else 224
     with torch.no_grad():
         net(torch.zeros(2, 3, side, side))
-    return rows
-
-
-@pytest.mark.parametrize("folder", LESSONS)
-def test_the_layer_table_is_the_models(folder: str) -> None:
     table = next(table for table in tables(read(folder)) if table[0][0] == "layer")
-    assert table[1:] == layer_table(folder)
+    assert [[row[0], *row[2:]] for row in table[1:]] == rows

@@ -1,0 +1,196 @@
+"""What the tests share: loading a lesson's modules, and running its scripts as a user does."""
+
+import contextlib
+import functools
+import importlib
+import io
+import itertools
+import multiprocessing
+import os
+import runpy
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+Patch = pytest.MonkeyPatch
+ROOT = Path(__file__).resolve().parent.parent
+LESSONS = sorted(path.name for path in ROOT.glob("Test[0-9]_*"))
+
+# A net that computes and is saved in no time, for the tests of what surrounds it
+TINY_MODEL = """
+import torch
+from torch import nn
+
+class AlexNet(nn.Module):
+    def __init__(self, num_classes=1000, init_weights=False):
+        super().__init__()
+        self.conv, self.bn = nn.Conv2d(3, 8, 7, stride=4), nn.BatchNorm2d(8)
+        self.dropout, self.fc = nn.Dropout(0.2), nn.Linear(8, num_classes)
+
+    def forward(self, x):
+        return self.fc(self.dropout(torch.relu(self.bn(self.conv(x))).mean(dim=(2, 3))))
+"""
+
+
+class Result(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+    def lines(self, start: str) -> list[str]:
+        return [line for line in self.out.splitlines() if line.startswith(start)]
+
+
+@contextlib.contextmanager
+def imports_from(folder: Path) -> Iterator[None]:
+    """Import a folder's modules, and forget them at the end: the others' are called the same."""
+    path, names = sys.path[:], {file.stem for file in folder.glob("*.py")}
+    before = {name: sys.modules.pop(name) for name in names if name in sys.modules}
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path[:] = path
+        for name in names:
+            sys.modules.pop(name, None)
+        sys.modules.update(before)
+
+
+@functools.cache
+def load(folder: str, name: str) -> ModuleType:
+    """A lesson's module: five folders have a model.py."""
+    with imports_from(ROOT / folder):
+        return importlib.import_module(name)
+
+
+def copy_lesson(folder: str, place: Path) -> Path:
+    """Copy one folder's scripts to `place`, with nothing beside them, and return the copy."""
+    others = [path.name for path in (ROOT / folder).iterdir() if path.suffix != ".py"]
+    return shutil.copytree(ROOT / folder, place / folder, ignore=shutil.ignore_patterns(*others))
+
+
+class Tiny:
+    """A copy of Test2 whose net is TINY_MODEL, and what its train.py leaves."""
+
+    def __init__(self, place: Path, data: Path):
+        self.folder, self.data = copy_lesson("Test2_alexnet", place), data
+        (self.folder / "model.py").write_text(TINY_MODEL, encoding="utf-8")
+        self.last_path = self.folder / "AlexNet_last.pth"
+
+    def train(self, *options: object, changes: Sequence[tuple[str, str]] = ()) -> Result:
+        edit(self.folder / "train.py", *changes)
+        fixed = ["--data-path", self.data, "--batch-size", 3, "--workers", 0, "--epochs", 2]
+        return run_here(self.folder / "train.py", *fixed, *options)
+
+    def predict(self, *options: object) -> Result:
+        return run_here(self.folder / "predict.py", self.data / "val" / "red", *options)
+
+    def last(self) -> dict:
+        return torch.load(self.last_path, weights_only=True)
+
+    def history(self) -> list[dict]:
+        return self.last()["history"]
+
+
+def edit(script: Path, *changes: tuple[str, str]) -> Path:
+    """Replace lines of a script, wherever they stand."""
+    text = script.read_text(encoding="utf-8")
+    for old, new in changes:
+        assert old in text, f"{script.name} has no line {old!r}"
+        text = text.replace(old, new)
+    script.write_text(text, encoding="utf-8")
+    return script
+
+
+def call(function: Callable[[], object], script: Path, *options: object) -> Result:
+    """What a script's main function prints and how it ends."""
+    argv, out, err, status = sys.argv, io.StringIO(), io.StringIO(), 0
+    sys.argv = [str(script), *map(str, options)]
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            function()
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        err.write(f"{end.code}\n" if isinstance(end.code, str) else "")
+    finally:
+        sys.argv = argv
+    return Result(status, out.getvalue(), err.getvalue())
+
+
+def run_here(script: Path, *options: object) -> Result:
+    """Run a script as __main__ in this process, which saves the seconds that importing torch takes."""
+    with imports_from(script.parent):
+        return call(lambda: runpy.run_path(str(script), run_name="__main__"), script, *options)
+
+
+def run_and_exit(method: str, script: Path, *options: object) -> None:
+    multiprocessing.set_start_method(method, force=True)  # of data workers: not by a server of this server
+    sys.exit(run_here(script, *options).status)
+
+
+def start(script: Path, *options: object) -> multiprocessing.Process:
+    """Start a script in a process of its own that has torch imported already, where the system can do so."""
+    context = multiprocessing.get_context("forkserver" if hasattr(os, "fork") else "spawn")
+    context.set_forkserver_preload(["torchvision", "matplotlib.pyplot"])
+    process = context.Process(target=run_and_exit, args=(multiprocessing.get_start_method(), script, *options))
+    process.start()
+    return process
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: no operation on a file follows it."""
+
+
+def is_stopped(at: int, error: type, operations: list[tuple], function: Callable, *args: object) -> bool:
+    """Whether a function came to its operation on files number `at`, which raises `error`; if Killed, all later."""
+    count = itertools.count(1)
+
+    def counted(operation: Callable, *args: object, **options: object) -> object:
+        if (number := next(count)) == at or (number > at and error is Killed):
+            raise error
+        return operation(*args, **options)
+
+    with contextlib.suppress(Killed), Patch.context() as patch:
+        for place, name in operations:
+            operation = getattr(place, name)
+            patch.setattr(place, name, lambda *args, o=operation, **options: counted(o, *args, **options))
+        function(*args)
+    return next(count) > at
+
+
+@contextlib.contextmanager
+def no_pictures() -> Iterator[None]:
+    """Figures are drawn, but not written, which takes longer than the training of a small net."""
+    with Patch.context() as patch:
+        patch.setattr(Figure, "savefig", lambda self, path, **options: path.touch())
+        yield
+
+
+def works(result: Result) -> Result:
+    assert result.status == 0, result.err
+    return result
+
+
+def fails(result: Result, *names: object) -> None:
+    """Assert exit status 1 and one line that holds each of `names`, and no traceback."""
+    assert result.status == 1, result
+    assert result.err.startswith("error: ") and result.err.count("\n") == 1, result.err
+    assert all(str(name) in result.err for name in names), result.err
+
+
+def same(one: object, other: object) -> bool:
+    """Whether two saved files hold the same, bit for bit."""
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == other
