@@ -301,7 +301,7 @@ def load_checkpoint(path: Path, **parts: object) -> list[dict]:
         for group in getattr(part, "param_groups", []):
             changed = {key: value for key, value in part.defaults.items() if value != before.get(key)}
             if "lr" in changed:  # a scheduler may have lowered it since
-                changed["lr"] = group["lr"] * part.defaults["lr"] / before["lr"]
+                changed["lr"] = part.defaults["lr"] * (group["lr"] / before["lr"])
             group.update(changed)
             for w in group["params"]:  # fused Adam does not check that its state lies in memory as the weights do
                 part.state[w] |= {k: w.data.clone().copy_(v) for k, v in part.state[w].items() if v.shape == w.shape}

@@ -117,8 +117,7 @@ def main() -> None:
     sides = [side for side in SIDES if side != "--amp" or args.amp]
 
     print(f"torch {torch.__version__}, {args.device}, {torch.get_num_threads()} threads, {args.rounds} rounds")
-    for side in sides:
-        print(f"{side}: {SIDES[side]}")
+    print(*(f"{side}: {SIDES[side]}" for side in sides), sep="\n")
     with tempfile.TemporaryDirectory() as place:
         for folder in args.lessons:
             given, (images, epochs) = args.cifar_path if folder == plain.LENET else args.data_path, RACES[folder]

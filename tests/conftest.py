@@ -39,7 +39,6 @@ def helpers() -> ModuleType:
 
 @pytest.fixture(scope="session", params=LESSONS)
 def folder(request: pytest.FixtureRequest) -> str:
-    """Each lesson's folder, one after the other."""
     return request.param
 
 

@@ -27,13 +27,14 @@ BAD_OPTIONS = [
 ]  # fmt: skip
 
 
-def test_bad_options_end_with_status_2(folder: str, tmp_path: Path, monkeypatch: Patch) -> None:
+def test_bad_options_end_with_status_2(folder: str, monkeypatch: Patch) -> None:
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     script = ROOT / folder / "train.py"
-    bad = BAD_OPTIONS if folder == "Test2_alexnet" else BAD_OPTIONS[:2]
-    bad = [*bad, ("--model-name", "vgg12")] if folder in ("Test3_vggnet", "Test5_resnet") else bad
-    for option, value in bad:
-        result = run_here(script, option, *([value] if value else []))
+    tried = [(script, *bad) for bad in (BAD_OPTIONS if folder == "Test2_alexnet" else BAD_OPTIONS[:2])]
+    if folder in ("Test3_vggnet", "Test5_resnet"):
+        tried += [(path, "--model-name", "vgg12") for path in (script, script.with_name("predict.py"))]
+    for path, option, value in tried:
+        result = run_here(path, option, *([value] if value else []))
         assert result.status == 2 and option in result.err.splitlines()[-1], (option, value, result.err)
     assert folder != "Test5_resnet" or run_here(script, "--freeze-layers", "--weights", "none").status == 2
 
@@ -71,9 +72,9 @@ def test_bad_data(name: str, workers: int, tiny: Tiny, tmp_path: Path) -> None:
 def test_odd_folders_and_files_train(tiny: Tiny, tmp_path: Path) -> None:
     data = tiny.data = draw_data_set(tmp_path / "data", train=2, val=1)
     for name in (".ipynb_checkpoints", "__MACOSX", "@eaDir", "$Recycle.Bin"):
-        (data / "train" / name).mkdir()
-        (data / "train" / "red" / name).mkdir()
-        (data / "train" / "red" / name / "x.jpg").write_bytes(b"no image")
+        for folder in (data / "train" / name, data / "train" / "red" / name):
+            folder.mkdir()
+            (folder / "x.jpg").write_bytes(b"no image")
     (data / "train" / "red" / ".hidden.jpg").write_bytes(b"no image")
     (data / "train" / "red" / "sub" / "folder").mkdir(parents=True)
     kinds = {".jfif": "JPEG", ".jpe": "JPEG", ".gif": "GIF", ".dib": "BMP", ".mpo": "MPO", ".avif": "AVIF"}
@@ -158,6 +159,7 @@ BAD_WEIGHTS: dict[str, Callable[[dict], object]] = {
     "unknown": lambda state: {**state, "fc.bias2": state["fc.bias"]},
     "shape": lambda state: {**state, "fc.bias": torch.zeros(7)},
     "nan": lambda state: {**state, "fc.bias": torch.tensor([0, float("nan")])},
+    "inf": lambda state: {**state, "fc.bias": torch.tensor([0, float("inf")])},
     "integers": lambda state: {**state, "fc.bias": torch.zeros(2, dtype=torch.int64)},
     "sparse": lambda state: {**state, "fc.weight": state["fc.weight"].to_sparse()},
     "quantized": lambda state: {**state, "fc.bias": torch.quantize_per_tensor(state["fc.bias"], 0.1, 0, torch.qint8)},
@@ -246,21 +248,20 @@ def test_renames_that_fail_for_a_moment(tiny: Tiny, monkeypatch: Patch) -> None:
     assert "AlexNet_results.png" in result.out and "Finished Training" in result.out and tiny.last_path.exists()
 
 
-TORCH_SAYS = {
-    "DataLoader worker (pid 7) is killed by signal: Bus error. ": "--workers 0",
-    "unable to write to file </torch_7_8_9>: No space left on device (28)": "--shm-size",
-    "CUDA out of memory. Tried to allocate 2 GiB": "--batch-size",
-    "[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't allocate memory": "--batch-size",
-}
-
-
 def test_what_a_machine_lacks_is_one_line(helpers: ModuleType, monkeypatch: Patch) -> None:
+    torch_says = {
+        "DataLoader worker (pid 7) is killed by signal: Bus error. ": "--workers 0",
+        "unable to write to file </torch_7_8_9>: No space left on device (28)": "--shm-size",
+        "CUDA out of memory. Tried to allocate 2 GiB": "--batch-size",
+        "[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't allocate memory": "--batch-size",
+    }
+
     def ending(error: BaseException) -> str:
         with pytest.raises(SystemExit) as end:
             helpers.run(Mock(side_effect=error))
         return str(end.value)
 
-    for text, word in TORCH_SAYS.items():
+    for text, word in torch_says.items():
         assert word in ending(RuntimeError(text)) and "\n" not in ending(RuntimeError(text))
     assert "--batch-size" in ending(MemoryError()) and ending(KeyboardInterrupt()) == "130"
     for kind in (RuntimeError, ValueError, KeyError):

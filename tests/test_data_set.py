@@ -132,13 +132,12 @@ def test_errors_change_nothing(tmp_path: Path, monkeypatch: Patch) -> None:
         assert files(tmp_path) == before and names(Path("data")) == ["train", "val"]
 
 
-OPERATIONS = [(Path, "rename"), (Path, "mkdir"), (os, "mkdir"), (os, "rmdir"), (os, "unlink"), (shutil, "copyfile")]
-
-
 @pytest.mark.parametrize("before", [["train", "val"], ["val"], []], ids=str)
 @pytest.mark.parametrize("error", [Killed, KeyboardInterrupt, OSError])
 def test_a_split_stopped_at_any_moment(before: list[str], error: type[BaseException], tmp_path: Path) -> None:
     """Both folders are as before, or both new: at once, or when it was killed, after the next start."""
+    operations = [(Path, "rename"), (Path, "mkdir"), (os, "mkdir"), (os, "rmdir"), (os, "unlink")]
+    operations += [(shutil, "copyfile")]
     photos, data = draw_photos(tmp_path / "photos", daisy=2), tmp_path / "data"
     split_anew = ["--photos", photos, "--data-path", data, "--overwrite"]
     next_start = ["--photos", tmp_path / "absent", *split_anew[2:]]
@@ -157,11 +156,11 @@ def test_a_split_stopped_at_any_moment(before: list[str], error: type[BaseExcept
         at += 1
         for again in range(9):
             begin()
-            stopped = is_stopped(at, error, OPERATIONS, split, *split_anew)
+            stopped = is_stopped(at, error, operations, split, *split_anew)
             assert error is Killed or files(data) in (old, new)
             if again and not any(data.glob(".split_data_*/new")):
                 break
-            is_stopped(again, Killed, OPERATIONS, split, *next_start)  # this one is killed as well
+            is_stopped(again, Killed, operations, split, *next_start)  # this one is killed as well
             fails(split(*next_start), "absent")
             assert files(data) in (old, new)
             assert {*names(data)} <= {"train", "val", "split.new", "split.tmp", "unpack.tmp"}
@@ -192,7 +191,6 @@ def test_the_demo_set(tmp_path: Path, monkeypatch: Patch) -> None:
     assert all(240 <= max(Image.open(io.BytesIO(content)).size) <= 500 for content in pictures.values())
     fails(run_here(SPLIT.with_name("demo_flowers.py"), tmp_path / "a"))
     assert len(names(tmp_path)) == 3
-
     monkeypatch.setattr(split_data, "draw_demo_set", functools.partial(demo_flowers.draw_demo_set, images_per_class=10))
     data = tmp_path / "data"
     works(split("--demo", "--data-path", data))

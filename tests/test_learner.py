@@ -151,6 +151,7 @@ def test_a_new_rate_counts_and_an_old_one_goes_on(run: Tiny) -> None:
 
 def test_resuming_with_more_photos_other_batches_and_workers(run: Tiny, tmp_path: Path) -> None:
     run.train()
+    assert works(run.train("--resume", "--lr", 0.01)).lines("resumed")[0].endswith(" lr 0.01")  # to the last digit
     run.data = draw_data_set(tmp_path / "more", train=6, val=3)
     assert works(run.train("--resume", "--epochs", 3, "--batch-size", 5, "--workers", 1)).lines("[epoch 3]")
 

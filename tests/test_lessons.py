@@ -12,12 +12,10 @@ import plain
 import pytest
 import torch
 import torchvision
-from drawn import draw_data_set
+from drawn import COLORS, draw_data_set
 from PIL import Image
 from running import ROOT, Patch, Result, copy_lesson, fails, load, no_pictures, run_here, same, works
 from torchvision import datasets
-
-COLORS = ["blue", "green", "red"]
 
 
 class Trained:
@@ -126,7 +124,7 @@ def pretrained(tmp_path: Path) -> Path:
 
 
 def test_transfer_learning(tmp_path: Path, pretrained: Path) -> None:
-    two, three = (draw_data_set(tmp_path / str(n), COLORS[:n], train=1, val=1) for n in (2, 3))
+    two, three = (draw_data_set(tmp_path / str(n), list(COLORS)[:n], train=1, val=1) for n in (2, 3))
 
     def train(out: str, *options: object, data: Path = two, weights: Path = pretrained) -> Result:
         fixed = ["--data-path", data, "--model-name", "resnet18", "--epochs", 1, "--workers", 0, "--batch-size", 4]
@@ -145,9 +143,7 @@ def test_transfer_learning(tmp_path: Path, pretrained: Path) -> None:
     weights = [name for name in before if name.endswith("weight") and name[:3] != "fc."]
     assert [name for name in weights if not torch.equal(state("all")[name], before[name])] == weights
     assert all((state("all")[name] - before[name]).abs().max() < 0.01 for name in weights)  # it started from them
-
-    # going on from one's own net with other classes, all but its fc
-    own = tmp_path / "all" / "resNet18.pth"
+    own = tmp_path / "all" / "resNet18.pth"  # going on from one's own net with other classes, all but its fc
     assert str(own) in works(train("three", data=three, weights=own)).out
     fails(train("wrong", "--model-name", "resnet34", weights=own), "layer1.2", own)
 

@@ -16,10 +16,10 @@ from running import Result, copy_lesson, edit, fails, run_here, works
 from torchvision.datasets import ImageFolder
 from torchvision.models import resnet18
 
-# Runs the script's main(), and notes every image that a process loads.
+# Runs the script's main(), and notes every image that a process loads, and sums of its net's values at each validation.
 # The process with KILL_RANK kills itself in its second epoch, the first time that it is started.
 PROBE = """
-import os, signal, time, helpers, train_multi_gpu
+import os, signal, time, torch, helpers, train_multi_gpu
 from torch.utils.data import DistributedSampler
 rank, folder, epochs = os.environ["RANK"], os.environ["PROBE"], []
 with open(f"{folder}/starts{rank}", "a") as file:
@@ -36,7 +36,12 @@ def noted(self, index):
         print(start, self.root.name, epochs[-1], index, file=file)
     return get(self, index)
 
-helpers.ImageFolder.__getitem__ = noted
+def evaluated(self):
+    with open(f"{folder}/net{rank}.txt", "a") as file:
+        print(*(value.double().sum().item() for value in self.state_dict().values()), file=file)
+    return self.train(False)
+
+helpers.ImageFolder.__getitem__, torch.nn.Module.eval = noted, evaluated
 DistributedSampler.set_epoch = lambda self, epoch: (epochs.append(epoch), set_epoch(self, epoch))
 train_multi_gpu.draw_mistakes = lambda *args: None
 helpers.run(train_multi_gpu.main)
@@ -94,6 +99,8 @@ def test_processes_share_the_work_and_a_killed_one_comes_back(agents: int, tmp_p
     out = "".join(result.out for result in results)
     assert re.findall(r"^\[epoch (\d)\]", out, re.MULTILINE) == ["1", "2", "3"], out  # one process prints, and goes on
     assert "Finished Training" in out
+    nets = [(lesson.notes / f"net{rank}.txt").read_text(encoding="utf-8") for rank in (0, 1)]
+    assert nets[0] == nets[1] and nets[0].count("\n") == 3  # equal in every epoch, batch norm's means included
     accuracies = [row["val_accuracy"] for row in lesson.last()["history"]]
     assert lesson.accuracy(lesson.last()["net"]) == pytest.approx(accuracies[-1])
     best = torch.load(lesson.folder / "resNet18.pth", weights_only=True)

@@ -108,7 +108,6 @@ def test_nothing_to_resume_and_damaged_files(tiny: Tiny) -> None:
 def test_fused_adam_gets_its_state_in_its_weights_layout(helpers: ModuleType, tmp_path: Path) -> None:
     """A run of another memory layout, as on a Mac, goes on as it would have there."""
     images = torch.randn(4, 8, 6, 6, generator=torch.Generator().manual_seed(0))
-
     nets = [torch.nn.Conv2d(8, 16, 3).to(memory_format=f) for f in (torch.contiguous_format, torch.channels_last)]
     optimizers = [torch.optim.Adam(net.parameters(), lr=0.1, fused=True) for net in nets]
 
