@@ -236,14 +236,13 @@ def test_the_archive_is_fetched_when_absent(tmp_path: Path, monkeypatch: Patch) 
 
 def test_bad_archives(tmp_path: Path, monkeypatch: Patch) -> None:
     """Each is refused, whole or cut off, and would be if it were the official one."""
-    deep, links = (
-        tarfile.TarInfo("flower_photos" + "/deep" * 5000),
-        (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE),
-    )
-    odd = [deep, *map(tarfile.TarInfo, ("other", f"{ROOT.anchor}absolute", "flower_photos/../../outside"))]
-    for kind in links:
+    places = ("other", f"{ROOT.anchor}absolute", "flower_photos/../../outside", "flower_photos" + "/deep" * 5000)
+    odd = [*map(tarfile.TarInfo, places)]
+    special = [(kind, {}) for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE)]
+    special += [(tarfile.REGTYPE, {"path": "flower_photos/a\0b"}), (tarfile.SYMTYPE, {"size": "NaN", "mtime": "NaN"})]
+    for kind, headers in special:
         odd.append(tarfile.TarInfo("flower_photos/no file"))
-        odd[-1].type, odd[-1].linkname = kind, "../../nothing"
+        odd[-1].type, odd[-1].linkname, odd[-1].pax_headers = kind, "../../nothing", headers
     for info, length in itertools.product(odd, (None, 900)):
         make_archive(tmp_path / "flower_photos.tgz", monkeypatch, info, length=length)
         fails(split("--data-path", tmp_path, "--download"))
