@@ -107,7 +107,6 @@ def main() -> None:
         right.set_yticks(range(len(OPTIMIZERS)), OPTIMIZERS)
         for axes in (left, right):
             axes.grid(alpha=0.3)
-    print(f"drawn in {args.save}")
 
 
 if __name__ == "__main__":

@@ -96,7 +96,6 @@ def main() -> None:
         draw_size(axes, 10.5, 8.8, stride=1, padding=1)
         axes.set(xlim=(-0.2, 24.2), ylim=(16.9, -0.2), aspect="equal")
         axes.axis("off")
-    print(f"drawn in {args.save}")
 
 
 if __name__ == "__main__":

@@ -75,7 +75,6 @@ def main() -> None:
         axes.set(xlim=(-0.2, right + 0.3), ylim=(-3.6, 2), aspect="equal")
         axes.axis("off")
     print(f"{sum(p.numel() for p in net.parameters()):,} parameters")
-    print(f"drawn in {args.save}")
 
 
 if __name__ == "__main__":

@@ -92,7 +92,6 @@ def main() -> None:
             lower.set(xticks=[], yticks=[])
         grid[0, 0].set_ylabel("kernel")
         grid[1, 0].set_ylabel("its output")
-    print(f"drawn in {args.save}")
 
 
 if __name__ == "__main__":

@@ -94,7 +94,6 @@ def main() -> None:
         draw_maps(parts[4], maps["pool1"], 8, "pool1: 16 maps, 14 x 14")
         draw_maps(parts[5], maps["conv2"], 8, "conv2 and ReLU: 32 maps, 10 x 10")
         draw_maps(parts[6], maps["pool2"], 8, "pool2: 32 maps, 5 x 5")
-    print(f"drawn in {args.save}")
 
 
 if __name__ == "__main__":

@@ -305,5 +305,5 @@ def load_checkpoint(path: Path, **parts: object) -> list[dict]:
             group.update(changed)
             for w in group["params"]:  # fused Adam does not check that its state lies in memory as the weights do
                 part.state[w] |= {k: w.data.clone().copy_(v) for k, v in part.state[w].items() if v.shape == w.shape}
-    print(f"resumed {path.name}: {len(saved['history'])} epochs, lr", *(o.param_groups[0]["lr"] for o in optimizers))
+    print(f"resumed {path} after epoch {len(saved['history'])}, lr", *(o.param_groups[0]["lr"] for o in optimizers))
     return saved["history"]

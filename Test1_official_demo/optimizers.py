@@ -159,7 +159,6 @@ def main() -> None:
             axis.set_major_formatter("{x:g}")
         for axes in (saddle_axes, valley_axes, plane_axes):
             axes.grid(alpha=0.3)
-    print(f"drawn in {args.save}")
 
 
 if __name__ == "__main__":

@@ -51,7 +51,6 @@ def main() -> None:
     convs = [layer for layer, _ in layers if isinstance(layer, nn.Conv2d)]
     in_convs, in_all = (sum(p.numel() for layer in part for p in layer.parameters()) for part in (convs, [net]))
     print(f"{in_all:,} parameters: {in_convs:,} in the convolutions, {in_all - in_convs:,} in the linear layers")
-    print(f"drawn in {args.save}")
 
 
 if __name__ == "__main__":

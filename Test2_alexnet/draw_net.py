@@ -118,7 +118,6 @@ def main() -> None:
     for i, (one, other) in enumerate(zip(PAPER, ours, strict=True), start=1):
         print(f"layer {i}: the paper's {count(one):10,} parameters, ours {count(other):9,}")
     print(f"all: {sum(map(count, PAPER)):,} and {sum(map(count, ours)):,}; a GPU held {sum(map(count, PAPER)) // 2:,}")
-    print(f"drawn in {args.save}")
 
 
 if __name__ == "__main__":

@@ -85,7 +85,6 @@ def main() -> None:
         axes.set_xticks(range(len(names)), names, fontsize=9)
         axes.set(xlim=(-0.6, len(names) - 0.4), ylim=(0, 1.1 * max(224, *fields)), ylabel="pixels")
         axes.spines[["top", "right"]].set_visible(False)
-    print(f"drawn in {args.save}")
 
 
 if __name__ == "__main__":

@@ -56,7 +56,6 @@ def main() -> None:
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         axes.legend(loc="lower left", fontsize=11)
-    print(f"drawn in {args.save}")
 
 
 if __name__ == "__main__":

@@ -79,7 +79,6 @@ def main() -> None:
     wide = {name: convs[name].weight[0, 0].numel() * convs[name].out_channels for name in ("ch3x3", "ch5x5")}
     ours = sum(convs[name].weight.numel() for name in ("ch3x3red", "ch3x3", "ch5x5red", "ch5x5"))
     print(f"weights of the 3x3 and 5x5 branches: {ours:,}; without their 1x1: {in_channels * sum(wide.values()):,}")
-    print(f"drawn in {args.save}")
 
 
 if __name__ == "__main__":

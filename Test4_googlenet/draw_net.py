@@ -79,7 +79,6 @@ def main() -> None:
     heads = sum(p.numel() for head in (net.aux1, net.aux2) for p in head.parameters())
     everything = sum(p.numel() for p in net.parameters())
     print(f"{everything - heads:,} parameters, and {heads:,} more in the two auxiliary heads")
-    print(f"drawn in {args.save}")
 
 
 if __name__ == "__main__":

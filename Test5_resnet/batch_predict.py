@@ -51,7 +51,6 @@ def draw_confusion(path: Path, confusion: torch.Tensor, names: list[str]) -> Non
             for i, j in confusion.nonzero().tolist():
                 color = "white" if share[i, j] > 0.5 else "black"
                 axes.text(j, i, int(confusion[i, j]), ha="center", va="center", color=color)
-    print(f"drawn in {path}")
 
 
 def main() -> None:

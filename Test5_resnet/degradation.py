@@ -136,7 +136,6 @@ def main() -> None:
         both[0].set(ylabel="training loss", ylim=(0, None))
         runs_text = f"mean of {args.seeds} runs, and from the lowest to the highest" if args.seeds > 1 else "one run"
         figure.suptitle(f"CIFAR-10, {len(images)} training images: {runs_text}")
-    print(f"drawn in {args.save}")
 
 
 if __name__ == "__main__":

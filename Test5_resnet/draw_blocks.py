@@ -80,7 +80,6 @@ def main() -> None:
             print(f"{title}: {weights(block):,} weights")
     print(f"for 256 channels in and out: two 3x3 {weights(BasicBlock(256, 256)):,} weights, ", end="")
     print(f"the bottleneck {weights(Bottleneck(256, 64)):,}")
-    print(f"drawn in {args.save}")
 
 
 if __name__ == "__main__":

@@ -89,7 +89,6 @@ def main() -> None:
         if getattr(block, "downsample", None) is not None:
             conv = block.downsample[0]
             print(f"dashed: {name}, 1 x 1, {conv.in_channels} to {conv.out_channels} channels, stride {conv.stride[0]}")
-    print(f"drawn in {path}")
 
 
 if __name__ == "__main__":

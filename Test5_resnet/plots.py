@@ -30,6 +30,7 @@ def new_figure(path: Path, width: float, height: float, show: bool = True) -> It
         figure = pyplot.figure(figsize=(width, height), layout="constrained")
         yield figure
         save(figure, path)
+        print(f"drawn in {path}")
         window = figure.canvas.required_interactive_framework or "interagg" in backend  # the latter is PyCharm's
         if show and (window or "ipykernel" in sys.modules):
             pyplot.show()
@@ -88,4 +89,3 @@ def draw_predictions(path: Path, predictions: Sequence[tuple], names: Sequence[s
             right.bar_label(right.barh(places, top.values), fmt="%.3f", padding=3)
             right.set_yticks(places, [names[i] for i in top.indices])
             right.set(xlim=(0, 1.15), xlabel="probability")
-    print(f"drawn in {path}")

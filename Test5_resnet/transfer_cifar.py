@@ -143,7 +143,6 @@ def main() -> None:
         print(f"{', '.join(what)}: {sum(runs) / len(runs):.3f} ({min(runs):.3f} to {max(runs):.3f})")
 
     draw(args.save, results)
-    print(f"drawn in {args.save}")
 
 
 if __name__ == "__main__":

@@ -238,9 +238,9 @@ def test_a_folder_alone(tmp_path: Path, data_set: Path, monkeypatch: Patch) -> N
     for line in (
         "using cpu device.\nusing 8 images for training, 4 images for validation.",
         r"train epoch\[1/1\] 100%\[\*{50}->\] loss:\d+\.\d{3}",
-        r"\[epoch 1\] train_loss: \d+\.\d{3}  val_accuracy: \d\.\d{3}",
+        r"\[epoch 1\] train_loss: \d+\.\d{3}  val_accuracy: \d\.\d{3}\ndrawn in .*resNet18_results.png",
         r"epoch 1 took \d+\.\d s, \d+\.\d s of it waiting for images",
-        r"Finished Training\nbest val_accuracy: \d\.\d{3}.*resNet18.pth",
+        r"Finished Training\nbest val_accuracy: \d\.\d{3}.*resNet18.pth\ndrawn in .*resNet18_mistakes.png",
     ):
         assert re.search(f"^{line}$", out, re.MULTILINE), line
     assert json.loads((copy / "class_indices.json").read_text(encoding="ascii")) == {"0": "blue", "1": "红"}
