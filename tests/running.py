@@ -132,6 +132,7 @@ def run_here(script: Path, *options: object) -> Result:
 
 def run_and_exit(method: str, script: Path, *options: object) -> None:
     multiprocessing.set_start_method(method, force=True)  # of data workers: not by a server of this server
+    torch.set_num_threads(1)  # several run at once
     sys.exit(run_here(script, *options).status)
 
 

@@ -19,9 +19,9 @@ from running import Killed, Tiny, fails, is_stopped, same, start, works
 def test_a_run_killed_at_random_moments_ends_as_one_that_was_not(workers: int, tiny: Tiny, tmp_path: Path) -> None:
     """Killed a moment after one of its files has changed: while it trains, validates, saves or draws."""
     script, out, rng = tiny.folder / "train.py", tmp_path / "killed", random.Random(0)
-    options = ["--data-path", tiny.data, "--batch-size", 3, "--epochs", 6, "--workers", workers, "--output-dir"]
+    options = ["--data-path", tiny.data, "--batch-size", 3, "--epochs", 4, "--workers", workers, "--output-dir"]
     last, kills = out / "AlexNet_last.pth", 0
-    for _ in range(3):
+    for _ in range(2):
         before = last.stat().st_mtime_ns if last.exists() else 0
         process = start(script, *options, out, *(["--resume"] if before else []))
         while process.is_alive():
@@ -32,11 +32,9 @@ def test_a_run_killed_at_random_moments_ends_as_one_that_was_not(workers: int, t
                 break
             time.sleep(0.002)
         process.join()
-    for place, *resume in ((out, "--resume"), (out, "--resume"), (tmp_path / "straight",)):  # the second has no work
-        process = start(script, *options, place, *resume)
-        process.join()
-        assert process.exitcode == 0
-    assert kills >= 2
+    started = [start(script, *options, out, "--resume"), start(script, *options, tmp_path / "straight")]
+    assert [process.join() or process.exitcode for process in started] == [0, 0]
+    assert kills == 2
     for name in ("AlexNet.pth", "AlexNet_last.pth"):
         assert same(*(torch.load(place / name, weights_only=True) for place in (out, tmp_path / "straight")))
 
