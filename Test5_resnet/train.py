@@ -129,7 +129,7 @@ def main() -> None:
             history[-1]["best"] = True  # for the picture
             save(net.state_dict(), save_path)
         save_checkpoint(last_path, history, net=net, optimizer=optimizer)  # after all that an epoch changes
-        if time.time() - start > 10 or epoch + 1 == args.epochs:  # drawing would lengthen short epochs
+        if time.time() - start > 30 or epoch + 1 == args.epochs:  # drawing would lengthen short epochs
             draw_results(save_path, history)
         print(f"epoch {epoch + 1} took {time.time() - start:.1f} s, {train_bar.waited:.1f} s of it waiting for images")
 
