@@ -105,7 +105,7 @@ def open_cifar10(root: Path, train: bool) -> datasets.CIFAR10:
 
 
 def main() -> None:
-    args = read_options(__doc__, (4000, "number of training images"), 30, "degradation.png")
+    args = read_options(__doc__, (4000, "number of training images"), 15, "degradation.png")
     train_set = open_cifar10(args.data_path, train=True)
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
     images = torch.from_numpy(train_set.data[: args.images]).to(device).permute(0, 3, 1, 2)  # bytes, channels last
