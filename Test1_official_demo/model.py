@@ -1,4 +1,4 @@
-"""LeNet, as PyTorch's own tutorial has it: 3 channels in, wider layers, ReLU and max pooling.
+"""LeNet after PyTorch's own tutorial: 3 channels in, ReLU and max pooling; with 16 and 32 filters for its 6 and 16.
 
 LeCun, Bottou, Bengio, Haffner: Gradient-Based Learning Applied to Document Recognition, 1998.
 """
