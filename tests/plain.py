@@ -49,7 +49,6 @@ def quick_lesson(folder: str, place: Path) -> Path:
 
 
 def transform(folder: str, train: bool = False) -> transforms.Compose:
-    """The transforms of a lesson."""
     mean, std = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)) if folder == RESNET else ((0.5,) * 3, (0.5,) * 3)
     if folder == LENET:
         size = [transforms.Resize((32, 32))]

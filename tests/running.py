@@ -23,7 +23,6 @@ Patch = pytest.MonkeyPatch
 ROOT = Path(__file__).resolve().parent.parent
 LESSONS = sorted(path.name for path in ROOT.glob("Test[0-9]_*"))
 
-# A net that computes and is saved in no time, for the tests of what surrounds it
 TINY_MODEL = """
 import torch
 from torch import nn

@@ -172,15 +172,18 @@ def test_imagenet_weights_are_those_in_the_folder_or_torchvisions(
 
 
 @pytest.mark.parametrize("folder", [plain.RESNET], indirect=True)
-@pytest.mark.parametrize("batch_size", [4, 100])
-def test_batch_predict_names_every_image_as_predict_does(batch_size: int, trained: Trained, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("more", "off"), [("--batch-size 4", 0), ("--batch-size 100", 0), ("--amp", 0.01)])
+def test_batch_predict(more: str, off: float, trained: Trained, tmp_path: Path, monkeypatch: Patch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    monkeypatch.setattr(torch, "autocast", autocast := Mock(wraps=torch.autocast))
     data = draw_data_set(tmp_path, ("blue", "red"), train=3, val=1) / "train"
     (data / "red" / "nested").mkdir()
     (data / "red" / "red_0.png").rename(data / "red" / "nested" / "other.png")
-    options = [data, "--batch-size", batch_size, "--csv", tmp_path / "a.csv"]
-    result = works(trained.predict(*options, script="batch_predict.py"))
-    lines = result.lines("image: ")
-    assert lines == trained.predict(data, "--save", tmp_path / "a.png").lines("image: ") and len(lines) == 6
+    result = works(trained.predict(data, *more.split(), "--csv", tmp_path / "a.csv", script="batch_predict.py"))
+    lines, expected = result.lines("image: "), trained.predict(data, "--save", tmp_path / "a.png").lines("image: ")
+    assert [line[:-5] for line in lines] == [line[:-5] for line in expected] and len(lines) == 6
+    assert [float(line[-5:]) for line in lines] == pytest.approx([float(line[-5:]) for line in expected], abs=off)
+    assert autocast.call_args.kwargs["enabled"] == (more == "--amp")
     table = (tmp_path / "a.csv").read_bytes()
     assert table.startswith(b"\xef\xbb\xbfimage,class,prob") and b"red/nested/other.png," in table
     # computed from the printed lines: the folder is a test set of two of the three classes

@@ -61,7 +61,6 @@ def test_links_and_pictures_are_there(folder: str) -> None:
             assert picture.suffix == ".png" and picture.stat().st_size < 150 * 1024
 
 
-# of programs that are not ours
 FOREIGN = {"--standalone", "--nproc_per_node", "--nnodes", "--node_rank", "--rdzv_backend", "--rdzv_endpoint",
            "--rdzv_id", "--max-restarts"}  # fmt: skip
 
