@@ -1,5 +1,6 @@
 """What the tests are given."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -9,6 +10,15 @@ import torch
 from drawn import draw_cifar10, draw_data_set, md5_of_cifar10
 from running import LESSONS, Patch, Tiny, load
 from torchvision.datasets import CIFAR10
+
+if hasattr(os, "fork"):  # the server of running.start() loads torch while pytest does, without screen and GPU
+    from multiprocessing import forkserver
+
+    with Patch.context() as patch:
+        patch.setenv("MPLBACKEND", "agg")
+        patch.setenv("CUDA_VISIBLE_DEVICES", "")
+        forkserver.set_forkserver_preload(["torchvision", "matplotlib.pyplot"])
+        forkserver.ensure_running()
 
 
 @pytest.fixture(scope="session")

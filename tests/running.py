@@ -138,7 +138,6 @@ def run_and_exit(method: str, script: Path, *options: object) -> None:
 def start(script: Path, *options: object) -> multiprocessing.Process:
     """Start a script in a process of its own that has torch imported already, where the system can do so."""
     context = multiprocessing.get_context("forkserver" if hasattr(os, "fork") else "spawn")
-    context.set_forkserver_preload(["torchvision", "matplotlib.pyplot"])
     process = context.Process(target=run_and_exit, args=(multiprocessing.get_start_method(), script, *options))
     process.start()
     return process

@@ -10,7 +10,7 @@ import pytest
 import torch
 from drawn import draw_data_set
 from matplotlib.axes import Axes
-from running import ROOT, Patch, Tiny, fails, no_pictures, same, works
+from running import Patch, Tiny, fails, no_pictures, same, works
 from torchvision import datasets
 
 ADAM = "optimizer = optim.Adam(net.parameters(), lr=args.lr, fused=True)  # fused: all weights in one pass over memory"
@@ -181,10 +181,3 @@ def test_other_classes_and_a_scheduler_that_is_not_saved_are_refused_on_resume(r
     fails(run.train("--resume", "--epochs", 3), "scheduler=scheduler")
     run.data = draw_data_set(tmp_path / "other", ("blue", "rot"))
     fails(run.train("--resume", "--epochs", 3), "class_indices.json")
-
-
-def test_the_lessons_differ_only_where_they_teach() -> None:
-    """Tests 2 and 3 share every line from the seed on, but for the net's name."""
-    texts = [(ROOT / name / "train.py").read_text(encoding="utf-8") for name in ("Test2_alexnet", "Test3_vggnet")]
-    loops = [text[text.index("    torch.manual_seed(args.seed)") :] for text in texts]
-    assert loops[0] == loops[1].replace("vgg(args.model_name, ", "AlexNet(")

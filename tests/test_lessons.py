@@ -1,12 +1,13 @@
 """Each lesson does what its contract says: the training loop, the transforms, the predictions, the options."""
 
+import contextlib
 import json
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from unittest.mock import Mock
+from unittest.mock import Mock, call
 
 import plain
 import pytest
@@ -172,21 +173,19 @@ def test_imagenet_weights_are_those_in_the_folder_or_torchvisions(
 
 
 @pytest.mark.parametrize("folder", [plain.RESNET], indirect=True)
-@pytest.mark.parametrize(("more", "off"), [("--batch-size 4", 0), ("--batch-size 100", 0), ("--amp", 0.01)])
-def test_batch_predict(more: str, off: float, trained: Trained, tmp_path: Path, monkeypatch: Patch) -> None:
+@pytest.mark.parametrize("more", ["--batch-size 4", "--batch-size 100", "--amp"])
+def test_batch_predict(more: str, trained: Trained, tmp_path: Path, monkeypatch: Patch) -> None:
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
-    monkeypatch.setattr(torch, "autocast", autocast := Mock(wraps=torch.autocast))
+    monkeypatch.setattr(torch, "autocast", autocast := Mock(return_value=contextlib.nullcontext()))
     data = draw_data_set(tmp_path, ("blue", "red"), train=3, val=1) / "train"
     (data / "red" / "nested").mkdir()
     (data / "red" / "red_0.png").rename(data / "red" / "nested" / "other.png")
     result = works(trained.predict(data, *more.split(), "--csv", tmp_path / "a.csv", script="batch_predict.py"))
-    lines, expected = result.lines("image: "), trained.predict(data, "--save", tmp_path / "a.png").lines("image: ")
-    assert [line[:-5] for line in lines] == [line[:-5] for line in expected] and len(lines) == 6
-    assert [float(line[-5:]) for line in lines] == pytest.approx([float(line[-5:]) for line in expected], abs=off)
-    assert autocast.call_args.kwargs["enabled"] == (more == "--amp")
+    lines = result.lines("image: ")
+    assert lines == trained.predict(data, "--save", tmp_path / "a.png").lines("image: ") and len(lines) == 6
+    assert autocast.call_args == call("cpu", torch.bfloat16, enabled=more == "--amp")
     table = (tmp_path / "a.csv").read_bytes()
     assert table.startswith(b"\xef\xbb\xbfimage,class,prob") and b"red/nested/other.png," in table
-    # computed from the printed lines: the folder is a test set of two of the three classes
     pairs = list(zip([re.search(r"class: (\w+)", line)[1] for line in lines], ["blue"] * 3 + ["red"] * 3, strict=True))
     assert f"accuracy: {sum(p == t for p, t in pairs) / 6:.3f}" in result.out
     for name in ("blue", "red"):
@@ -228,9 +227,9 @@ def test_the_same_files_are_in_all_folders_and_small() -> None:
         assert lines["helpers.py"] + lines["plots.py"] <= 400
 
 
-def test_a_folder_alone(tmp_path: Path, data_set: Path, monkeypatch: Patch) -> None:
+def test_a_folder_alone(tmp_path: Path, monkeypatch: Patch) -> None:
     copy, elsewhere = copy_lesson("Test5_resnet", tmp_path / "new place"), tmp_path / "elsewhere"
-    shutil.copytree(data_set, copy / "data")
+    draw_data_set(copy / "data", train=2, val=1)
     for folder in copy.glob("data/*/red"):
         folder.rename(folder.with_name("红"))
     elsewhere.mkdir()
@@ -239,7 +238,7 @@ def test_a_folder_alone(tmp_path: Path, data_set: Path, monkeypatch: Patch) -> N
     command = [sys.executable, copy / "train.py", *train_options, "--epochs", "1"]
     out = subprocess.run(command, check=True, capture_output=True, text=True, encoding="utf-8").stdout
     for line in (
-        "using cpu device.\nusing 8 images for training, 4 images for validation.",
+        "using cpu device.\nusing 4 images for training, 2 images for validation.",
         r"train epoch\[1/1\] 100%\[\*{50}->\] loss:\d+\.\d{3}",
         r"\[epoch 1\] train_loss: \d+\.\d{3}  val_accuracy: \d\.\d{3}\ndrawn in .*resNet18_results.png",
         r"epoch 1 took \d+\.\d s, \d+\.\d s of it waiting for images",
