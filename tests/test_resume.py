@@ -19,7 +19,7 @@ from running import Killed, Tiny, fails, is_stopped, same, start, works
 def test_a_run_killed_at_random_moments_ends_as_one_that_was_not(workers: int, tiny: Tiny, tmp_path: Path) -> None:
     """Killed a moment after one of its files has changed: while it trains, validates, saves or draws."""
     script, out, rng = tiny.folder / "train.py", tmp_path / "killed", random.Random(0)
-    options = ["--data-path", tiny.data, "--batch-size", 3, "--epochs", 4, "--workers", workers, "--output-dir"]
+    options = ["--data-path", tiny.data, "--batch-size", 3, "--epochs", 8, "--workers", workers, "--output-dir"]
     last = out / "AlexNet_last.pth"
     for _ in range(2):
         before = last.stat().st_mtime_ns if last.exists() else 0
