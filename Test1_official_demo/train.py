@@ -54,9 +54,10 @@ def main() -> None:
     loss_function = nn.CrossEntropyLoss()
     optimizer = optim.Adam(net.parameters(), lr=args.lr, fused=True)  # fused: all weights in one pass over memory
 
-    history = []  # one dict per epoch; each of its columns is drawn
+    history = []  # one dict per epoch; each column of numbers is drawn
     if args.resume:
         history = load_checkpoint(last_path, net=net, optimizer=optimizer)  # brings both to where they were
+        args.amp |= history[-1].get("amp", False)  # what began in bfloat16 goes on in it
     best_acc = max((row["test_accuracy"] for row in history), default=-1.0)  # any first epoch is better than -1
 
     def test(loader: DataLoader) -> tuple[float, float]:
@@ -102,7 +103,9 @@ def main() -> None:
         if not math.isfinite(train_loss):
             raise SystemExit(f"error: the loss is {train_loss}: training has diverged. Try a smaller --lr")
 
-        history.append({"train_loss": train_loss, "test_loss": test_loss, "test_accuracy": test_accuracy})
+        history.append(
+            {"train_loss": train_loss, "test_loss": test_loss, "test_accuracy": test_accuracy, "amp": args.amp}
+        )
         if test_accuracy > best_acc:
             best_acc = test_accuracy
             history[-1]["best"] = True  # for the picture

@@ -38,9 +38,9 @@ def new_figure(path: Path, width: float, height: float, show: bool = True) -> It
 
 
 def draw_results(save_path: Path, history: Sequence[dict]) -> None:
-    """Draw every column of the history over the epochs, those that end in loss on the left, the others on the right,
-    and a line at the epoch that train.py has marked as the `best`."""
-    columns = dict.fromkeys(key for row in history for key in row if key != "best")
+    """Draw every column of numbers over the epochs, those that end in loss on the left, the others on the right, and
+    a line at the epoch that train.py has marked as the `best`."""
+    columns = dict.fromkeys(key for row in history for key, value in row.items() if not isinstance(value, bool))
     best = [epoch for epoch, row in enumerate(history, start=1) if row.get("best")]
     try:
         with new_figure(save_path.with_name(f"{save_path.stem}_results.png"), 10, 4, show=False) as figure:

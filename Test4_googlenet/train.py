@@ -1,7 +1,6 @@
 """Train GoogLeNet on the flower photos, or on your own: --data-path PATH, PATH/train/<class>/*.jpg and PATH/val/...
 
-It writes googleNet.pth (the weights of the best epoch), class_indices.json (the classes), googleNet_last.pth (all that
---resume needs), googleNet_results.png (loss and accuracy) and googleNet_mistakes.png (what went wrong).
+It writes googleNet.pth (best epoch), class_indices.json, googleNet_last.pth (for --resume) and two pictures of the run.
 """
 
 import json
@@ -67,9 +66,10 @@ def main() -> None:
     loss_function = nn.CrossEntropyLoss()
     optimizer = optim.Adam(net.parameters(), lr=args.lr, fused=True)  # fused: all weights in one pass over memory
 
-    history = []  # one dict per epoch; each of its columns is drawn
+    history = []  # one dict per epoch; each column of numbers is drawn
     if args.resume:
         history = load_checkpoint(last_path, net=net, optimizer=optimizer)  # brings both to where they were
+        args.amp |= history[-1].get("amp", False)  # what began in bfloat16 goes on in it
     best_acc = max((row["val_accuracy"] for row in history), default=-1.0)  # any first epoch is better than -1
 
     for epoch in range(len(history), args.epochs):  # from 0, or on from the epochs that are done
@@ -110,7 +110,7 @@ def main() -> None:
         if not math.isfinite(train_loss):
             raise SystemExit(f"error: the loss is {train_loss}: training has diverged. Try a smaller --lr")
 
-        history.append({"train_loss": train_loss, "val_loss": val_loss, "val_accuracy": val_accurate})
+        history.append({"train_loss": train_loss, "val_loss": val_loss, "val_accuracy": val_accurate, "amp": args.amp})
         if val_accurate > best_acc:
             best_acc = val_accurate
             history[-1]["best"] = True  # for the picture

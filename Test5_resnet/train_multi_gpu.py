@@ -89,6 +89,7 @@ def main() -> None:
         message = [history, optimizer.state_dict()]
         distributed.broadcast_object_list(message)  # rank 0's
         history = message[0]
+        args.amp |= history[-1].get("amp", False)
         optimizer.load_state_dict(message[1])
     ddp_net = DistributedDataParallel(net)  # all processes start with rank 0's weights
     best_acc = max((row["val_accuracy"] for row in history), default=-1.0)
@@ -129,7 +130,7 @@ def main() -> None:
         train_loss, val_loss, val_accurate = sums.tolist()
         if not math.isfinite(train_loss):
             raise SystemExit(f"error: the loss is {train_loss}: training has diverged. Try a smaller --lr")
-        history.append({"train_loss": train_loss, "val_loss": val_loss, "val_accuracy": val_accurate})
+        history.append({"train_loss": train_loss, "val_loss": val_loss, "val_accuracy": val_accurate, "amp": args.amp})
         if rank == 0:
             print(f"[epoch {epoch + 1}] train_loss: {train_loss:.3f}  val_accuracy: {val_accurate:.3f}")
             if val_accurate > best_acc:

@@ -63,12 +63,12 @@ CHANGES = {
     ],
     "the lesson's first line": [("import transforms", "import transforms, datasets, utils")],
     "the lesson's torch.save": [("save(net.state_dict(), save_path)", "torch.save(net.state_dict(), save_path)")],
-    "one more column": [('"val_accuracy": val_accurate}', '"val_accuracy": val_accurate, "lr": torch.tensor(0.5)}')],
+    "one more column": [('"amp": args.amp', '"lr": torch.tensor(0.5), "amp": args.amp')],
     "precision and recall": [
         ("        val_accurate = acc / val_num\n", "        val_accurate = acc / val_num\n"
          "        positive = torch.eq(predict_y, 1)\n"
          "        precision = torch.eq(val_labels[positive], 1).float().mean().nan_to_num().numpy()\n"),
-        ('"val_accuracy": val_accurate}', '"val_accuracy": val_accurate, "precision": precision}'),
+        ('"amp": args.amp', '"precision": precision, "amp": args.amp'),
     ],
 }  # fmt: skip
 
