@@ -64,8 +64,8 @@ def child(side: str, folder: str, data: str, output: str, epochs: str, device: s
         sys.argv = ["train.py", *fixed, *(["--weights", "none"] if folder == plain.RESNET else [])]
         sys.argv += ["--amp"] if side == "--amp" else []
         runpy.run_path(str(ROOT / folder / "train.py"), run_name="__main__")
-    measured = {"steps": steps, "memory": peak_memory(workers)}
-    (output_dir / "measured.json").write_text(json.dumps(measured), encoding="utf-8")
+    measured = json.dumps({"steps": steps, "memory": peak_memory(workers)})
+    (output_dir / "measured.json").write_text(measured, encoding="utf-8")
 
 
 def peak_memory(workers: int) -> float:

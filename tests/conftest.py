@@ -57,6 +57,7 @@ def one_result_on_every_machine(request: pytest.FixtureRequest, monkeypatch: Pat
     """No screen, and no accelerator but in the tests that are marked so."""
     monkeypatch.setenv("MPLBACKEND", "agg")
     monkeypatch.setenv("COLUMNS", "300")  # argparse then breaks no path
+    monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.5)  # a failed run's workers end sooner
     if "accelerator" not in request.keywords:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
         monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)

@@ -20,12 +20,17 @@ QUICK: dict[str, tuple[str, list[str], list[str]]] = {
     GOOGLENET: ("googleNet.pth", [], []),
     RESNET: ("resNet18.pth", ["--model-name", "resnet18"], ["--model-name", "resnet18", "--weights", "none"]),
 }
-NARROW_VGG = [4, "M", 4, "M", 4, "M", 4, "M", 512, "M"]
+QUICKER = {  # of model.py: what makes its net compute, and be saved, quickly
+    ALEXNET: [("2048", "32")],
+    VGG: [("2048", "16"), ('64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512', '4, "M", 4, "M", 4, "M", 4, "M"')],
+    GOOGLENET: [("4 * 4, 1024", "4 * 4, 16"), ("fc2 = nn.Linear(1024", "fc2 = nn.Linear(16")],
+    RESNET: [("[2, 2, 2, 2]", "[1, 1, 1, 1]")],
+}
 
 
-def make_net(folder: str, num_classes: int, quick: bool = False) -> nn.Module:
-    """A lesson's net with its first weights, made as train.py makes it; or one that computes and is saved quickly."""
-    model = load(folder, "model")
+def make_net(folder: str, num_classes: int, copy: Path | None = None) -> nn.Module:
+    """A lesson's net with its first weights, made as train.py makes it; or that of a copy by quick_lesson."""
+    model = load(str(copy or folder), "model")
     if folder == LENET:
         return model.LeNet()
     if folder == ALEXNET:
@@ -33,18 +38,15 @@ def make_net(folder: str, num_classes: int, quick: bool = False) -> nn.Module:
     if folder == GOOGLENET:
         return model.GoogLeNet(num_classes, aux_logits=True, init_weights=True)
     if folder == VGG:
-        features, width = (NARROW_VGG, 16) if quick else (model.cfgs["vgg16"], 2048)
-        return model.VGG(model.make_features(features), num_classes, init_weights=True, width=width)
-    net = model.resnet18() if quick else model.resnet34()
+        return model.vgg("vgg11" if copy else "vgg16", num_classes=num_classes, init_weights=True)
+    net = model.resnet18() if copy else model.resnet34()
     net.fc = nn.Linear(512, num_classes)
     return net
 
 
 def quick_lesson(folder: str, place: Path) -> Path:
-    """A copy of a lesson; of Test3 one whose VGG11 is narrow, since the real one computes and is saved slowly."""
-    copy, narrow = copy_lesson(folder, place), ("class VGG(", f"cfgs['vgg11'] = {NARROW_VGG}\n\n\nclass VGG(")
-    if folder == VGG:
-        edit(copy / "model.py", ("width: int = 2048", "width: int = 16"), narrow)
+    copy = copy_lesson(folder, place)
+    edit(copy / "model.py", *QUICKER.get(folder, []))
     return copy
 
 
@@ -67,11 +69,8 @@ def make_loaders(folder: str, data_path: Path, batch_size: int, workers: int = 0
         sets[1] = TensorDataset(*next(iter(DataLoader(sets[1], batch_size=len(sets[1])))))  # as the lesson does
     else:
         sets = [datasets.ImageFolder(data_path / p, transform(folder, train=p == "train")) for p in ("train", "val")]
-    test_batch = 200 if folder == LENET else batch_size
-    return (
-        DataLoader(sets[0], batch_size=batch_size, shuffle=True, num_workers=workers),
-        DataLoader(sets[1], batch_size=test_batch, shuffle=False, num_workers=workers),
-    )
+    sizes = batch_size, 200 if folder == LENET else batch_size
+    return tuple(DataLoader(s, n, shuffle=s is sets[0], num_workers=workers) for s, n in zip(sets, sizes, strict=True))
 
 
 def train(
@@ -106,8 +105,7 @@ def train(
         net.eval()
         with torch.no_grad():
             for images, labels in loaders[1]:
-                labels = labels.to(device)
-                outputs = net(images.to(device))
+                outputs, labels = net(images.to(device)), labels.to(device)
                 val_loss += loss_function(outputs, labels).item()
                 acc += torch.eq(outputs.argmax(dim=1), labels).sum().item()
         accuracy = acc / len(loaders[1].dataset)
