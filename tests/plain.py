@@ -12,8 +12,7 @@ LENET, ALEXNET, VGG, GOOGLENET, RESNET = LESSONS
 # number of epochs, batch size, learning rate
 DEFAULTS = {LENET: (5, 36, 0.001), ALEXNET: (10, 32, 0.0002), VGG: (30, 32, 0.0001), GOOGLENET: (30, 32, 0.0003),
             RESNET: (3, 16, 0.0001)}  # fmt: skip
-# what runs quickly: (weights file, options of predict.py, options of train.py)
-QUICK: dict[str, tuple[str, list[str], list[str]]] = {
+QUICK: dict[str, tuple[str, list[str], list[str]]] = {  # weights file, options of predict.py and of train.py
     LENET: ("Lenet.pth", [], []),
     ALEXNET: ("AlexNet.pth", [], []),
     VGG: ("vgg11Net.pth", ["--model-name", "vgg11"], ["--model-name", "vgg11"]),

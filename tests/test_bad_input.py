@@ -17,7 +17,7 @@ import pytest
 import torch
 from drawn import draw_data_set, draw_image
 from PIL import Image
-from running import ROOT, Patch, Tiny, fails, load, run_here, same, works
+from running import ROOT, Patch, Tiny, fails, load, run_here, works
 from torchvision.datasets import CIFAR10
 
 BAD_OPTIONS = [
@@ -41,13 +41,12 @@ def test_bad_options_end_with_status_2(folder: str, monkeypatch: Patch) -> None:
 
 def test_amp_computes_in_bfloat16(tiny: Tiny, monkeypatch: Patch) -> None:
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
-    ends = []
-    for more in ([], ["--amp"], ["--amp", "--epochs", 1], ["--resume"]):
-        works(tiny.train(*more))
-        ends.append(tiny.last())
-        assert all(value.dtype != torch.bfloat16 for value in ends[-1]["net"].values())
-    losses = [end["history"][0]["train_loss"] for end in ends]
-    assert losses[0] != losses[1] == pytest.approx(losses[0], abs=0.05) and same(ends[1], ends[3])  # --resume keeps it
+    losses = []
+    for more in ([], ["--amp"]):
+        works(tiny.train("--epochs", 1, *more))
+        losses.append(tiny.history()[0]["train_loss"])
+        assert all(value.dtype != torch.bfloat16 for value in tiny.last()["net"].values())
+    assert losses[0] != losses[1] == pytest.approx(losses[0], abs=0.05)
 
 
 BAD_DATA: dict[str, tuple[Callable[[Path], object], list[str]]] = {
@@ -174,10 +173,8 @@ BAD_FILES = [  # and what of each the line shows
     (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "git-lfs"),
     (b"<!DOCTYPE html><html>404</html>", "html"),
     (b"\x40\0\0\0\0\0\0\0" + b'{"__metadata__":{}}' + b" " * 60, "metadata"),  # safetensors
-    (b"", ""),
-    (pickle.dumps({"a": os.getcwd}), "posix"),
-    (b"PK\x03\x04" + b"\0" * 60, ""),
-]
+    (b"", ""), (pickle.dumps({"a": os.getcwd}), "posix"), (b"PK\x03\x04" + b"\0" * 60, ""),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [*GOOD_WEIGHTS, *BAD_WEIGHTS])

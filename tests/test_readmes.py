@@ -35,12 +35,10 @@ def links(text: str) -> list[str]:
 def test_both_languages_say_the_same(folder: str) -> None:
     english, chinese = read(folder), read(folder, ".zh-CN")
     levels = [re.findall(r"^(#+) ", without_code(text), flags=re.MULTILINE) for text in (english, chinese)]
-    assert levels[0] == levels[1]
     code = [re.findall(r"^```.*?^```$", text, flags=re.MULTILINE | re.DOTALL) for text in (english, chinese)]
     commands = [[re.sub(r" *#.*", "", block) for block in blocks] for blocks in code]
-    assert commands[0] == commands[1]
     pages = [sorted(link.replace(".zh-CN", "") for link in links(text)) for text in (english, chinese)]
-    assert pages[0] == pages[1]
+    assert levels[0] == levels[1] and commands[0] == commands[1] and pages[0] == pages[1]
     for one, other in zip(tables(english), tables(chinese), strict=True):
         assert [len(row) for row in one] == [len(row) for row in other]
         for row, twin in zip(one, other, strict=True):
