@@ -109,7 +109,7 @@ def main() -> None:
             running_loss += loss.item()
 
         # validate
-        net.eval()  # batch norm takes the mean of all batches
+        net.eval()  # batch norm takes the running mean of the batches
         acc, running_val_loss = 0, 0.0  # acc: how many are right
         with torch.no_grad():  # without gradients, the results of the layers need not be kept
             for val_images, val_labels in validate_loader:
