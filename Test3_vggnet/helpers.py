@@ -76,7 +76,7 @@ class Parser(argparse.ArgumentParser):
             options.device = torch.zeros(1, device=options.device).device  # cuda is cuda:0
         except (RuntimeError, AssertionError) as error:  # an AssertionError: this torch was built without CUDA
             self.error(f"--device {options.device}: {last_line(error)}")
-        bfloat16 = {"cuda": lambda: torch.cuda.is_bf16_supported(False), "cpu": torch.cpu._is_amx_tile_supported}
+        bfloat16 = {"cuda": lambda: torch.cuda.is_bf16_supported(False), "cpu": torch.cpu._is_avx512_bf16_supported}
         if getattr(options, "amp", False) and not bfloat16.get(options.device.type, bool)():  # False: not if emulated
             self.error(f"--amp needs units for bfloat16, and torch reports none for {options.device}")
         return options

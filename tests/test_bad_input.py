@@ -28,7 +28,7 @@ BAD_OPTIONS = [
 
 
 def test_bad_options_end_with_status_2(folder: str, monkeypatch: Patch) -> None:
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     script = ROOT / folder / "train.py"
     tried = [(script, *bad) for bad in (BAD_OPTIONS if folder == "Test2_alexnet" else BAD_OPTIONS[:2])]
     if folder in ("Test3_vggnet", "Test5_resnet"):
@@ -40,7 +40,7 @@ def test_bad_options_end_with_status_2(folder: str, monkeypatch: Patch) -> None:
 
 
 def test_amp_computes_in_bfloat16(tiny: Tiny, monkeypatch: Patch) -> None:
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
     losses = []
     for more in ([], ["--amp"]):
         works(tiny.train("--epochs", 1, *more))

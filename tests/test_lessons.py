@@ -57,7 +57,7 @@ def test_training_is_that_of_a_plain_loop(folder: str, trained: Trained) -> None
 
 def test_a_resumed_run_ends_as_a_straight_one(trained: Trained, tmp_path: Path, monkeypatch: Patch) -> None:
     """And goes on with --amp, of which only the switch is looked at here: it computes as the straight run did."""
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
     monkeypatch.setattr(torch, "autocast", autocast := Mock(return_value=contextlib.nullcontext()))
     trained.train(tmp_path, "--epochs", 1, "--amp")
     trained.train(tmp_path, "--epochs", 2, "--resume")
@@ -181,7 +181,7 @@ def test_imagenet_weights_are_those_in_the_folder_or_torchvisions(
 @pytest.mark.parametrize("folder", [plain.RESNET], indirect=True)
 @pytest.mark.parametrize("more", ["--batch-size 4", "--batch-size 100", "--amp"])
 def test_batch_predict(more: str, trained: Trained, tmp_path: Path, monkeypatch: Patch) -> None:
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
     monkeypatch.setattr(torch, "autocast", autocast := Mock(return_value=contextlib.nullcontext()))
     data = draw_data_set(tmp_path, ("blue", "red"), train=3, val=1) / "train"
     (data / "red" / "nested").mkdir()
