@@ -16,9 +16,12 @@ from model import cfgs, vgg
 from plots import new_figure
 
 
-def signal(model_name: str, kaiming: bool) -> list[float]:
-    """The root mean square of what leaves each convolution and each linear layer."""
-    torch.manual_seed(0)
+def signal(model_name: str, seed: int, kaiming: bool) -> tuple[list[float], float]:
+    """The root mean square of what leaves each convolution and each linear layer, and the loss at the end.
+
+    What goes in are four pictures of noise; their classes are said to be 0, 1, 2 and 3.
+    """
+    torch.manual_seed(seed)
     net = vgg(model_name, num_classes=5, init_weights=True).eval()
     sizes: list[float] = []
     for layer in net.modules():
@@ -27,13 +30,14 @@ def signal(model_name: str, kaiming: bool) -> list[float]:
                 nn.init.kaiming_normal_(layer.weight, mode="fan_in", nonlinearity="relu")
             layer.register_forward_hook(lambda _, __, out: sizes.append(out.square().mean().sqrt().item()))
     with torch.no_grad():
-        net(0.5 * torch.randn(4, 3, 224, 224))
-    return sizes
+        logits = net(0.5 * torch.randn(4, 3, 224, 224))
+    return sizes, nn.functional.cross_entropy(logits, torch.arange(4)).item()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model-name", choices=cfgs, default="vgg19", help="which VGG (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="for the weights and the noise (default: %(default)s)")
     parser.add_argument("--save", type=Path, default=HERE / "signal_by_depth.png", help="file (default: %(default)s)")
     args = parser.parse_args()
 
@@ -44,10 +48,10 @@ def main() -> None:
         for (label, kaiming), (color, style) in zip(
             starts.items(), (("#0072b2", "s-"), ("#d55e00", "o--")), strict=True
         ):
-            sizes = signal(args.model_name, kaiming)
+            sizes, loss = signal(args.model_name, args.seed, kaiming)
             axes.plot(range(1, len(sizes) + 1), sizes, style, color=color, label=label)
-            print(f"{label}: {sizes[0]:.3g} after the first convolution, ", end="")
-            print(f"{sizes[convolutions - 1]:.3g} after the last, {sizes[-1]:.3g} after the last linear layer")
+            print(f"{label}: {sizes[0]:.3g} after the first convolution, {sizes[convolutions - 1]:.3g}", end=" ")
+            print(f"after the last, {sizes[-1]:.3g} after the last linear layer; loss {loss:.3f}")
         axes.axvline(convolutions + 0.5, color="0.6", linestyle=":")
         axes.text(convolutions + 0.6, 0.5, "linear layers", fontsize=11, transform=axes.get_xaxis_transform())
         axes.set_title(f"{args.model_name} before training: the signal's size by depth")
