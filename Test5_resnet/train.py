@@ -57,8 +57,6 @@ def main() -> None:
     cla_dict = {val: key for key, val in flower_list.items()}  # {0: "daisy", 1: "dandelion", ...}
     save_name = args.model_name.replace("resn", "resN")
     save_path, last_path = args.output_dir / f"{save_name}.pth", args.output_dir / f"{save_name}_last.pth"
-    keep_previous(save_path, cla_dict, args.resume)  # an earlier run's files get other names
-    save(json.dumps(cla_dict, indent=4), args.output_dir / "class_indices.json")
 
     pin = device.type == "cuda"  # from pinned memory, the next images go to a GPU while it computes
     train_loader = DataLoader(
@@ -72,6 +70,9 @@ def main() -> None:
     if args.weights != "none" and not args.resume:
         model_weight_path = load_pretrained(net, args.model_name, args.weights)  # resnet34-pre.pth, fetched if absent
         print(f"weights loaded from {model_weight_path}")
+    # now that the weights are read, which may be an earlier run's: its files get other names
+    keep_previous(save_path, cla_dict, args.resume)
+    save(json.dumps(cla_dict, indent=4), args.output_dir / "class_indices.json")
     if args.freeze_layers:
         for param in net.parameters():
             param.requires_grad = False

@@ -56,8 +56,6 @@ def main() -> None:
     resume = [args.resume or (restarts.item() > 0 and last_path.exists())]
     distributed.broadcast_object_list(resume)  # rank 0's answer: its machine has the files
     if rank == 0:
-        keep_previous(save_path, cla_dict, resume[0])
-        save(json.dumps(cla_dict, indent=4), args.output_dir / "class_indices.json")
         print(f"using {train_num} images for training, {val_num} images for validation.")
 
     # each process gets as many images as the others: the sampler repeats an image or two where they do not divide
@@ -73,6 +71,9 @@ def main() -> None:
     net = models[args.model_name]()  # for the 1000 classes of ImageNet
     if rank == 0 and args.weights != "none" and not resume[0]:  # DistributedDataParallel gives them to the others
         print(f"weights loaded from {load_pretrained(net, args.model_name, args.weights)}")
+    if rank == 0:  # now that the weights are read, which may be an earlier run's: its files get other names
+        keep_previous(save_path, cla_dict, resume[0])
+        save(json.dumps(cla_dict, indent=4), args.output_dir / "class_indices.json")
     if args.freeze_layers:
         for param in net.parameters():
             param.requires_grad = False

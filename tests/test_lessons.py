@@ -152,7 +152,7 @@ def test_transfer_learning(tmp_path: Path, pretrained: Path) -> None:
     after, weights = state("all"), [name for name in before if name.endswith("weight") and name[:3] != "fc."]
     assert all(0 < (after[name] - before[name]).abs().max() < 0.01 for name in weights)  # it started from them
     own = tmp_path / "all" / "resNet18.pth"  # going on from one's own net with other classes, all but its fc
-    assert str(own) in works(train("three", data=three, weights=own)).out
+    assert str(own) in works(train("all", data=three, weights=own)).out
     fails(train("wrong", "--model-name", "resnet34", weights=own), "layer1.2", own)
 
 
