@@ -70,7 +70,7 @@ def main() -> None:
     if args.weights != "none" and not args.resume:
         model_weight_path = load_pretrained(net, args.model_name, args.weights)  # resnet34-pre.pth, fetched if absent
         print(f"weights loaded from {model_weight_path}")
-    # now that the weights are read, which may be an earlier run's: its files get other names
+    # an earlier run's files get other names, and not before now: the weights just read may be one of them
     keep_previous(save_path, cla_dict, args.resume)
     save(json.dumps(cla_dict, indent=4), args.output_dir / "class_indices.json")
     if args.freeze_layers:

@@ -71,7 +71,7 @@ def main() -> None:
     net = models[args.model_name]()  # for the 1000 classes of ImageNet
     if rank == 0 and args.weights != "none" and not resume[0]:  # DistributedDataParallel gives them to the others
         print(f"weights loaded from {load_pretrained(net, args.model_name, args.weights)}")
-    if rank == 0:  # now that the weights are read, which may be an earlier run's: its files get other names
+    if rank == 0:  # an earlier run's files get other names only now: the weights just read may be one of them
         keep_previous(save_path, cla_dict, resume[0])
         save(json.dumps(cla_dict, indent=4), args.output_dir / "class_indices.json")
     if args.freeze_layers:

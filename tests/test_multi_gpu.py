@@ -54,12 +54,13 @@ class Lesson:
     def __init__(self, place: Path):
         self.folder, self.notes = copy_lesson("Test5_resnet", place), place / "notes"
         self.notes.mkdir()
+        torch.save(resnet18().state_dict(), self.folder / "resNet18.pth")  # an earlier run's; training goes on from it
         (self.folder / "probe.py").write_text(PROBE, encoding="utf-8")
         self.data = draw_data_set(place / "data", classes=("blue", "green", "red"), train=3, val=1)  # 9 + 3 images
 
     def start(self, agent: list[str], *options: object, **extra: str) -> subprocess.Popen:
         fixed = ["--data-path", self.data, "--model-name", "resnet18", "--batch-size", 2, "--workers", 0]
-        end = [self.folder / "probe.py", *fixed, "--weights", "none", "--device", "cpu", *options]
+        end = [self.folder / "probe.py", *fixed, "--weights", self.folder / "resNet18.pth", "--device", "cpu", *options]
         command = [sys.executable, "-m", "torch.distributed.run", "--log-dir", str(self.notes), *agent, *map(str, end)]
         environment = {**os.environ, "PROBE": str(self.notes), "OMP_NUM_THREADS": "1", **extra}
         pipe = subprocess.PIPE
@@ -124,8 +125,7 @@ def test_it_resumes_what_train_py_began_with_the_mean_gradient_of_both_processes
     for name in ("train.py", "train_multi_gpu.py"):
         edit(lesson.folder / name, augmentation, ("optim.Adam", "optim.SGD"), (", fused=True", ""))
     lesson.data = draw_data_set(lesson.notes / "even", train=2, val=1)
-    fixed = ["--data-path", lesson.data, "--model-name", "resnet18", "--weights", lesson.notes / "pre.pth"]
-    torch.save(resnet18().state_dict(), lesson.notes / "pre.pth")
+    fixed = ["--data-path", lesson.data, "--model-name", "resnet18", "--weights", lesson.folder / "resNet18.pth"]
     works(run_here(lesson.folder / "train.py", *fixed, "--freeze-layers", "--epochs", 1))
     fails(run_here(lesson.folder / "train_multi_gpu.py"), "torchrun")  # it says how to start
     before = lesson.last()["net"]
