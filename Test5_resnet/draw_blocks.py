@@ -79,7 +79,8 @@ def main() -> None:
             draw_block(axes, block, title)
             print(f"{title}: {weights(block):,} weights")
     print(f"for 256 channels in and out: two 3x3 {weights(BasicBlock(256, 256)):,} weights, ", end="")
-    print(f"the bottleneck {weights(Bottleneck(256, 64)):,}")
+    print(f"the bottleneck {weights(Bottleneck(256, 64)):,}, ", end="")
+    print(f"ResNeXt50's {weights(Bottleneck(256, 64, groups=32, width_per_group=4)):,}")
 
 
 if __name__ == "__main__":
