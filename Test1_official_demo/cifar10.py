@@ -24,4 +24,6 @@ def open_cifar10(
             return datasets.CIFAR10(root, train=train, transform=transform, download=True)
     except (OSError, RuntimeError) as error:
         path = root / datasets.CIFAR10.filename
-        raise UserError(f"no CIFAR-10 in {root} ({last_line(error)}): put {datasets.CIFAR10.url} at {path}") from None
+        raise UserError(
+            f"no CIFAR-10 in {root} ({last_line(error)}): put {datasets.CIFAR10.url} at {path}"
+        ) from None

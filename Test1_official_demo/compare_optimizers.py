@@ -28,14 +28,18 @@ OPTIMIZERS = {  # name: the optimizer, its options, three learning rates, and th
 BATCH_SIZE = 36
 
 
-def load_images(root: Path, train: bool, count: int, device: str) -> tuple[torch.Tensor, torch.Tensor]:
+def load_images(
+    root: Path, train: bool, count: int, device: str
+) -> tuple[torch.Tensor, torch.Tensor]:
     """The first `count` images, [count, 3, 32, 32] in -1..1, and their labels, [count]."""
     data = open_cifar10(root, train=train, download=True)
     images = torch.from_numpy(data.data[:count]).to(device).permute(0, 3, 1, 2) / 127.5 - 1
     return images, torch.tensor(data.targets[:count], device=device)
 
 
-def train(name: str, lr: float, seed: int, epochs: int, images: torch.Tensor, labels: torch.Tensor) -> tuple:
+def train(
+    name: str, lr: float, seed: int, epochs: int, images: torch.Tensor, labels: torch.Tensor
+) -> tuple:
     """A net trained from the start that belongs to the seed, and its loss in each step."""
     torch.manual_seed(seed)
     net = LeNet().to(images.device, memory_format=torch.channels_last)
@@ -60,15 +64,24 @@ def accuracy(net: LeNet, images: torch.Tensor, labels: torch.Tensor) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-path", type=Path, default=HERE / "data", help="root of CIFAR-10 (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data-path",
+        type=Path,
+        default=HERE / "data",
+        help="root of CIFAR-10 (default: %(default)s)",
+    )
     for name, default, text in (
         ("--images", 8000, "number of training images"),
         ("--epochs", 4, "number of passes over them"),
         ("--seeds", 3, "number of runs at the best rate"),
     ):
         parser.add_argument(name, type=int, default=default, help=f"{text} (default: %(default)s)")
-    parser.add_argument("--save", type=Path, default=HERE / "compare_optimizers.png", help="default: %(default)s")
+    parser.add_argument(
+        "--save", type=Path, default=HERE / "compare_optimizers.png", help="default: %(default)s"
+    )
     args = parser.parse_args()
     if min(args.images, args.epochs, args.seeds) < 1:
         parser.error("--images, --epochs and --seeds must be at least 1")
@@ -76,7 +89,9 @@ def main() -> None:
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
     train_set = load_images(args.data_path, True, args.images, device)
     test_set = load_images(args.data_path, False, 10000, device)
-    print(f"{len(train_set[0])} images for training, {len(test_set[0])} for testing, {args.epochs} epochs")
+    print(
+        f"{len(train_set[0])} images for training, {len(test_set[0])} for testing, {args.epochs} epochs"
+    )
 
     with new_figure(args.save, 10, 4.4) as figure:
         left, right = figure.subplots(1, 2, width_ratios=[1.6, 1])
@@ -91,14 +106,25 @@ def main() -> None:
                 net, losses = train(name, best, seed, args.epochs, *train_set)
                 runs.append((accuracy(net, *test_set), losses))
             accuracies = torch.tensor([run[0] for run in runs])
-            print(f"{name:8} " + ", ".join(f"lr {lr}: {tried[lr][0]:.3f}" for lr in rates), end="; ")
-            print(f"lr {best} with {args.seeds} seeds: " + ", ".join(f"{a:.3f}" for a in accuracies), end="; ")
-            print(f"mean {accuracies.mean():.3f}, lowest to highest {accuracies.min():.3f} to {accuracies.max():.3f}")
+            print(
+                f"{name:8} " + ", ".join(f"lr {lr}: {tried[lr][0]:.3f}" for lr in rates), end="; "
+            )
+            print(
+                f"lr {best} with {args.seeds} seeds: " + ", ".join(f"{a:.3f}" for a in accuracies),
+                end="; ",
+            )
+            print(
+                f"mean {accuracies.mean():.3f}, lowest to highest {accuracies.min():.3f} to {accuracies.max():.3f}"
+            )
 
             window = min(40, len(runs[0][1]))  # single steps are too noisy to be drawn
-            means = torch.tensor([run[1] for run in runs]).unfold(1, window, window).mean(dim=(0, 2))
+            means = (
+                torch.tensor([run[1] for run in runs]).unfold(1, window, window).mean(dim=(0, 2))
+            )
             steps = [window * (i + 0.5) for i in range(len(means))]
-            left.plot(steps, means, color=color, linestyle=style, linewidth=2, label=f"{name}, lr {best}")
+            left.plot(
+                steps, means, color=color, linestyle=style, linewidth=2, label=f"{name}, lr {best}"
+            )
             right.plot(accuracies, [place] * len(runs), "o", color=color, markersize=8, alpha=0.6)
             right.plot(accuracies.mean(), place, "|", color=color, markersize=28, markeredgewidth=2)
         left.set(title=f"training loss, mean of {args.seeds} runs", xlabel="step")

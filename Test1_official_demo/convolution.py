@@ -13,25 +13,34 @@ from torch.nn import functional as F
 from helpers import HERE, run
 from plots import new_figure
 
-if TYPE_CHECKING:  # when the script runs, plots.py imports matplotlib, and copes with a wrong MPLBACKEND
+if (
+    TYPE_CHECKING
+):  # when the script runs, plots.py imports matplotlib, and copes with a wrong MPLBACKEND
     from matplotlib.axes import Axes
 
 BLUE, ORANGE = "#0072b2", "#d55e00"
 # an upright edge: low values on the left, high ones on the right
-IMAGE = torch.tensor([[1, 0, 2, 5, 4], [0, 1, 3, 4, 5], [2, 0, 1, 5, 5], [1, 1, 2, 4, 5], [0, 2, 1, 5, 4]])
+IMAGE = torch.tensor(
+    [[1, 0, 2, 5, 4], [0, 1, 3, 4, 5], [2, 0, 1, 5, 5], [1, 1, 2, 4, 5], [0, 2, 1, 5, 4]]
+)
 KERNEL = torch.tensor([[-1, 0, 1], [-1, 0, 1], [-1, 0, 1]])
 
 
 def convolve(stride: int = 1, padding: int = 0) -> torch.Tensor:
     """The output of KERNEL over IMAGE, [height, width], whose size is floor((n + 2p - f) / s) + 1."""
-    image, kernel = IMAGE[None, None].float(), KERNEL[None, None].float()  # [1, 1, 5, 5] and [1, 1, 3, 3]
+    image, kernel = (
+        IMAGE[None, None].float(),
+        KERNEL[None, None].float(),
+    )  # [1, 1, 5, 5] and [1, 1, 3, 3]
     output = F.conv2d(image, kernel, stride=stride, padding=padding)[0, 0].int()
     size = (len(IMAGE) + 2 * padding - len(KERNEL)) // stride + 1
     print(f"stride {stride}, padding {padding}: {size} x {size} outputs: {output.tolist()}")
     return output
 
 
-def draw_grid(axes: "Axes", x: float, y: float, values: torch.Tensor, title: str, padding: int = 0) -> None:
+def draw_grid(
+    axes: "Axes", x: float, y: float, values: torch.Tensor, title: str, padding: int = 0
+) -> None:
     """A grid of numbers with its upper left corner at (x, y), `padding` rings of grey zeros included."""
     values = F.pad(values, (padding,) * 4)
     height, width = values.shape
@@ -48,7 +57,16 @@ def draw_grid(axes: "Axes", x: float, y: float, values: torch.Tensor, title: str
 def draw_window(axes: "Axes", x: float, y: float, size: int, color: str, style: str = "-") -> None:
     """A frame around `size` x `size` cells."""
     axes.bar(x + size / 2, size, size, bottom=y, facecolor=color, alpha=0.15)
-    axes.bar(x + size / 2, size, size, bottom=y, fill=False, edgecolor=color, linewidth=3, linestyle=style)
+    axes.bar(
+        x + size / 2,
+        size,
+        size,
+        bottom=y,
+        fill=False,
+        edgecolor=color,
+        linewidth=3,
+        linestyle=style,
+    )
 
 
 def draw_one_output(axes: "Axes") -> None:
@@ -75,7 +93,13 @@ def draw_size(axes: "Axes", x: float, y: float, stride: int, padding: int) -> No
     """The first two places of the kernel, and the two outputs that come from them."""
     side, output = len(IMAGE) + 2 * padding, convolve(stride, padding)
     draw_grid(axes, x, y, IMAGE, "", padding)
-    draw_grid(axes, x + side + 1.5, y + (side - len(output)) / 2, output, f"output, {len(output)} x {len(output)}")
+    draw_grid(
+        axes,
+        x + side + 1.5,
+        y + (side - len(output)) / 2,
+        output,
+        f"output, {len(output)} x {len(output)}",
+    )
     for place, color, style in ((0, BLUE, "-"), (1, ORANGE, "--")):
         draw_window(axes, x + place * stride, y, 3, color, style)
         draw_window(axes, x + side + 1.5 + place, y + (side - len(output)) / 2, 1, color, style)
@@ -85,8 +109,12 @@ def draw_size(axes: "Axes", x: float, y: float, stride: int, padding: int) -> No
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--save", type=Path, default=HERE / "convolution.png", help="file (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--save", type=Path, default=HERE / "convolution.png", help="file (default: %(default)s)"
+    )
     args = parser.parse_args()
 
     with new_figure(args.save, 9, 6.4) as figure:

@@ -16,7 +16,9 @@ from torchvision.transforms.functional import to_tensor
 from helpers import HERE, open_image, run
 from plots import new_figure
 
-if TYPE_CHECKING:  # when the script runs, plots.py imports matplotlib, and copes with a wrong MPLBACKEND
+if (
+    TYPE_CHECKING
+):  # when the script runs, plots.py imports matplotlib, and copes with a wrong MPLBACKEND
     from matplotlib.axes import Axes
 
 KERNEL = torch.tensor([[-1.0, 0.0, 1.0], [-1.0, 0.0, 1.0], [-1.0, 0.0, 1.0]])
@@ -45,7 +47,9 @@ def learn(image: torch.Tensor, target: torch.Tensor) -> dict[int, torch.Tensor]:
         loss = F.mse_loss(conv(image), target)
         if step in STEPS:
             kernels[step] = conv.weight.detach()[0, 0].clone()
-            rows = "   ".join(" ".join(f"{value:5.2f}" for value in row) for row in kernels[step].tolist())
+            rows = "   ".join(
+                " ".join(f"{value:5.2f}" for value in row) for row in kernels[step].tolist()
+            )
             print(f"after {step:4} steps: loss {loss.item():.2g}, kernel {rows}")
         optimizer.zero_grad()
         loss.backward()
@@ -60,14 +64,20 @@ def draw_kernel(axes: "Axes", kernel: torch.Tensor, title: str) -> None:
         for column in range(3):
             weight = kernel[row, column].item()
             color = "white" if weight < 0 else "black"
-            axes.text(column, row, f"{weight:.2f}", ha="center", va="center", fontsize=11, color=color)
+            axes.text(
+                column, row, f"{weight:.2f}", ha="center", va="center", fontsize=11, color=color
+            )
     axes.set(title=title, xticks=[], yticks=[])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("image", type=Path, nargs="?", metavar="IMAGE", help="an image file")
-    parser.add_argument("--save", type=Path, default=HERE / "edges.png", help="file (default: %(default)s)")
+    parser.add_argument(
+        "--save", type=Path, default=HERE / "edges.png", help="file (default: %(default)s)"
+    )
     args = parser.parse_args()
 
     picture = open_image(args.image).convert("L").resize((64, 64)) if args.image else draw_shapes()
@@ -88,7 +98,9 @@ def main() -> None:
         grid = right.subplots(2, len(kernels))
         for (upper, lower), (title, kernel) in zip(grid.T, kernels.items(), strict=True):
             draw_kernel(upper, kernel, title)
-            lower.imshow(F.conv2d(image, kernel[None, None])[0, 0], cmap="gray", vmin=-largest, vmax=largest)
+            lower.imshow(
+                F.conv2d(image, kernel[None, None])[0, 0], cmap="gray", vmin=-largest, vmax=largest
+            )
             lower.set(xticks=[], yticks=[])
         grid[0, 0].set_ylabel("kernel")
         grid[1, 0].set_ylabel("its output")

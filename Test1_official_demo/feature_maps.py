@@ -17,10 +17,14 @@ from helpers import HERE, load_weights, open_image, read_weights, run
 from model import LeNet
 from plots import new_figure
 
-if TYPE_CHECKING:  # when the script runs, plots.py imports matplotlib, and copes with a wrong MPLBACKEND
+if (
+    TYPE_CHECKING
+):  # when the script runs, plots.py imports matplotlib, and copes with a wrong MPLBACKEND
     from matplotlib.figure import SubFigure
 
-transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))])
+transform = transforms.Compose(
+    [transforms.ToTensor(), transforms.Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))]
+)
 classes = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 WHAT_TO_SEE = """
 What to see:
@@ -48,25 +52,37 @@ def draw_ship() -> Image.Image:
 def draw_maps(part: "SubFigure", maps: torch.Tensor, columns: int, title: str) -> None:
     """Draw maps [count, height, width], or kernels [count, height, width, 3] in colour, in rows of `columns`."""
     part.suptitle(title, fontsize=12)
-    for axes, one in zip(part.subplots(len(maps) // columns, columns, squeeze=False).flat, maps, strict=True):
+    for axes, one in zip(
+        part.subplots(len(maps) // columns, columns, squeeze=False).flat, maps, strict=True
+    ):
         axes.imshow(one, cmap="gray", vmin=0, vmax=maps.max())
         axes.axis("off")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("image", type=Path, nargs="?", metavar="IMAGE", help="an image file")
-    parser.add_argument("--weights", type=Path, default=HERE / "Lenet.pth", help="default: %(default)s")
-    parser.add_argument("--save", type=Path, default=HERE / "feature_maps.png", help="file (default: %(default)s)")
+    parser.add_argument(
+        "--weights", type=Path, default=HERE / "Lenet.pth", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--save", type=Path, default=HERE / "feature_maps.png", help="file (default: %(default)s)"
+    )
     args = parser.parse_args()
 
     net = LeNet().eval()
     load_weights(net, read_weights(args.weights), args.weights)
     picture = open_image(args.image).resize((32, 32)) if args.image else draw_ship()
 
-    maps: dict[str, torch.Tensor] = {}  # what leaves each layer: [channels, height, width], after ReLU
+    maps: dict[
+        str, torch.Tensor
+    ] = {}  # what leaves each layer: [channels, height, width], after ReLU
     for name in ("conv1", "pool1", "conv2", "pool2"):
-        getattr(net, name).register_forward_hook(lambda _, __, out, name=name: maps.update({name: torch.relu(out[0])}))
+        getattr(net, name).register_forward_hook(
+            lambda _, __, out, name=name: maps.update({name: torch.relu(out[0])})
+        )
     with torch.no_grad():
         probabilities = torch.softmax(net(transform(picture)[None])[0], dim=0)
     print(f"class: {classes[probabilities.argmax()]}  prob: {probabilities.max():.3f}")
@@ -76,10 +92,15 @@ def main() -> None:
             f"{name}: {(layer == 0).float().mean():.0%} of the values are 0, {black} of {len(layer)} maps 0 everywhere"
         )
 
-    kernels = net.conv1.weight.detach().permute(0, 2, 3, 1)  # [16, 5, 5, 3]: each is a small picture in colour
+    kernels = net.conv1.weight.detach().permute(
+        0, 2, 3, 1
+    )  # [16, 5, 5, 3]: each is a small picture in colour
     grey = kernels.mean(dim=3, keepdim=True).expand_as(kernels)
     shares = grey.square().sum(dim=(1, 2, 3)) / kernels.square().sum(dim=(1, 2, 3))
-    print("share of each kernel that is grey, in noise about 0.33:", " ".join(f"{share:.2f}" for share in shares))
+    print(
+        "share of each kernel that is grey, in noise about 0.33:",
+        " ".join(f"{share:.2f}" for share in shares),
+    )
     print(WHAT_TO_SEE)
 
     scale = 2 * kernels.abs().max()  # one for all kernels

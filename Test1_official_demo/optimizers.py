@@ -17,7 +17,9 @@ from torch import optim
 from helpers import HERE, run
 from plots import new_figure
 
-if TYPE_CHECKING:  # when the script runs, plots.py imports matplotlib, and copes with a wrong MPLBACKEND
+if (
+    TYPE_CHECKING
+):  # when the script runs, plots.py imports matplotlib, and copes with a wrong MPLBACKEND
     from matplotlib.axes import Axes
 
 OPTIMIZERS = {  # name: the optimizer, its options, and the colour and the style of its line
@@ -75,7 +77,9 @@ def with_first_step(
 ) -> torch.Tensor:
     """What descend returns, with the learning rate that makes the first step `first` long."""
     start_point, end_point = descend(name, 1.0, surface, start, steps=1, noise=0.0)[:, :, 0]
-    lr = first / (end_point - start_point).norm().item()  # in each of the five rules a step is proportional to lr
+    lr = (
+        first / (end_point - start_point).norm().item()
+    )  # in each of the five rules a step is proportional to lr
     print(f"{surface.__name__:6} {name:8} lr {lr:.4f}: ", end="")
     return descend(name, lr, surface, start, steps, noise)
 
@@ -91,7 +95,9 @@ def describe_valley(paths: torch.Tensor) -> str:
     x, moves = paths[:, 0], paths.diff(dim=0)
     last = len(moves)
     passed = (x > -1).any(dim=0)
-    arrival = torch.where(passed, (x > -1).int().argmax(dim=0), last)  # argmax: the first step that passes
+    arrival = torch.where(
+        passed, (x > -1).int().argmax(dim=0), last
+    )  # argmax: the first step that passes
     on_the_way = torch.arange(last)[:, None] < arrival  # [steps, RUNS]
     back = (moves[:, 0] < 0)[on_the_way].float().mean()
     walked = (moves.norm(dim=1) * on_the_way).sum(dim=0) / (x[arrival, range(RUNS)] - x[0])
@@ -106,10 +112,14 @@ def describe_valley(paths: torch.Tensor) -> str:
     )
 
 
-def draw_path(axes: "Axes", surface: Callable, path: torch.Tensor, limits: tuple, color: str) -> None:
+def draw_path(
+    axes: "Axes", surface: Callable, path: torch.Tensor, limits: tuple, color: str
+) -> None:
     """Draw a path [steps + 1, 2] over the lines of equal loss."""
     left, right, low, high = limits
-    x, y = torch.meshgrid(torch.linspace(left, right, 100), torch.linspace(low, high, 100), indexing="xy")
+    x, y = torch.meshgrid(
+        torch.linspace(left, right, 100), torch.linspace(low, high, 100), indexing="xy"
+    )
     values = [values.numpy() for values in (x, y, surface(x, y))]
     axes.contour(*values, levels=LEVELS, colors="0.75", linewidths=0.7, antialiased=False)
     axes.plot(*path.T, color=color, linewidth=1.2)
@@ -119,8 +129,12 @@ def draw_path(axes: "Axes", surface: Callable, path: torch.Tensor, limits: tuple
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--save", type=Path, default=HERE / "optimizers.png", help="file (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--save", type=Path, default=HERE / "optimizers.png", help="file (default: %(default)s)"
+    )
     args = parser.parse_args()
 
     with new_figure(args.save, 8.4, 7.6) as figure:
@@ -143,7 +157,11 @@ def main() -> None:
             valley_axes.plot(paths[:, 0].mean(dim=1), **line)
 
             lengths = with_first_step(name, *PLANE)[:, :, 0].diff(dim=0).norm(dim=1)
-            print("steps 1, 10, 100 and 1000 are {:.3f}, {:.3f}, {:.3f}, {:.3f} long".format(*lengths[[0, 9, 99, 999]]))
+            print(
+                "steps 1, 10, 100 and 1000 are {:.3f}, {:.3f}, {:.3f}, {:.3f} long".format(
+                    *lengths[[0, 9, 99, 999]]
+                )
+            )
             plane_axes.plot(range(1, len(lengths) + 1), lengths, **line)
 
         saddles[0].set_ylabel("saddle", fontsize=12)
@@ -153,7 +171,9 @@ def main() -> None:
         saddle_axes.set(title="saddle: the loss", xlabel="step", ylim=(0, 0.8))
         saddle_axes.legend()
         valley_axes.set(title="valley: x, mean of 20 runs", xlabel="step")
-        plane_axes.set(title="length of each step where\nthe gradient is always the same", xlabel="step")
+        plane_axes.set(
+            title="length of each step where\nthe gradient is always the same", xlabel="step"
+        )
         plane_axes.set(xscale="log", yscale="log")
         for axis in (plane_axes.xaxis, plane_axes.yaxis):
             axis.set_major_formatter("{x:g}")

@@ -9,12 +9,25 @@ import torch
 from torchvision import transforms
 
 from cifar10 import open_cifar10
-from helpers import HERE, UserError, find_images, load_weights, open_image, predict_parser, read_weights, run
+from helpers import (
+    HERE,
+    UserError,
+    find_images,
+    load_weights,
+    open_image,
+    predict_parser,
+    read_weights,
+    run,
+)
 from model import LeNet
 from plots import draw_predictions
 
 transform = transforms.Compose(
-    [transforms.Resize((32, 32)), transforms.ToTensor(), transforms.Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))]
+    [
+        transforms.Resize((32, 32)),
+        transforms.ToTensor(),
+        transforms.Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    ]
 )
 classes = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -48,7 +61,9 @@ def main() -> None:
         with torch.no_grad():
             output = torch.squeeze(net(im.to(args.device)), dim=0).cpu()  # [10]
             predict = torch.softmax(output, dim=0)
-        print(f"image: {name}  class: {classes[torch.argmax(predict)]}  prob: {predict.max():.3f}{true_class}")
+        print(
+            f"image: {name}  class: {classes[torch.argmax(predict)]}  prob: {predict.max():.3f}{true_class}"
+        )
         for i, cla in enumerate(classes):
             print(f"class: {cla:12} prob: {predict[i]:.3f}")
         if len(predictions) < 8:  # as many as the figure shows

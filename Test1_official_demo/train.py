@@ -18,13 +18,17 @@ from helpers import HERE, keep_previous, load_checkpoint, run, save, save_checkp
 from model import LeNet
 from plots import draw_mistakes, draw_results
 
-transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))])
+transform = transforms.Compose(
+    [transforms.ToTensor(), transforms.Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))]
+)
 classes = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
 def main() -> None:
     parser = train_parser(__doc__, epochs=5, batch_size=36, lr=0.001)
-    parser.set_defaults(data_path=HERE / "data", workers=0)  # the pictures lie in memory: no process need load them
+    parser.set_defaults(
+        data_path=HERE / "data", workers=0
+    )  # the pictures lie in memory: no process need load them
     args = parser.parse_args()  # --device, --workers, ...: python train.py --help
     device = args.device
     print(f"using {device} device.")
@@ -33,8 +37,12 @@ def main() -> None:
     test_set = open_cifar10(args.data_path, train=False, transform=transform, download=True)
     print(f"using {len(train_set)} images for training, {len(test_set)} images for testing.")
     # without augmentation a picture is the same in every epoch, so each is transformed once
-    train_images, test_images = (torch.stack([image for image, _ in data]) for data in (train_set, test_set))
-    train_set = TensorDataset(train_images, torch.tensor(train_set.targets))  # [50000, 3, 32, 32] and [50000]
+    train_images, test_images = (
+        torch.stack([image for image, _ in data]) for data in (train_set, test_set)
+    )
+    train_set = TensorDataset(
+        train_images, torch.tensor(train_set.targets)
+    )  # [50000, 3, 32, 32] and [50000]
     test_set = TensorDataset(test_images, torch.tensor(test_set.targets))
 
     cla_dict = dict(enumerate(classes))  # {0: "plane", 1: "car", ...}
@@ -42,9 +50,13 @@ def main() -> None:
     keep_previous(save_path, cla_dict, args.resume)  # an earlier run's files get other names
     save(json.dumps(cla_dict, indent=4), args.output_dir / "class_indices.json")
 
-    train_loader = DataLoader(train_set, batch_size=args.batch_size, shuffle=True, num_workers=args.workers)
+    train_loader = DataLoader(
+        train_set, batch_size=args.batch_size, shuffle=True, num_workers=args.workers
+    )
     test_loader = DataLoader(test_set, batch_size=200, shuffle=False, num_workers=args.workers)
-    test_part = DataLoader(Subset(test_set, range(min(5000, len(test_set)))), batch_size=200, shuffle=False)
+    test_part = DataLoader(
+        Subset(test_set, range(min(5000, len(test_set)))), batch_size=200, shuffle=False
+    )
 
     torch.manual_seed(args.seed)
     net = LeNet()
@@ -52,13 +64,19 @@ def main() -> None:
     layout = torch.channels_last if device.type == "cpu" or args.amp else torch.contiguous_format
     net.to(device, memory_format=layout)
     loss_function = nn.CrossEntropyLoss()
-    optimizer = optim.Adam(net.parameters(), lr=args.lr, fused=True)  # fused: all weights in one pass over memory
+    optimizer = optim.Adam(
+        net.parameters(), lr=args.lr, fused=True
+    )  # fused: all weights in one pass over memory
 
     history = []  # one dict per epoch; each column of numbers is drawn
     if args.resume:
-        history = load_checkpoint(last_path, net=net, optimizer=optimizer)  # brings both to where they were
+        history = load_checkpoint(
+            last_path, net=net, optimizer=optimizer
+        )  # brings both to where they were
         args.amp |= history[-1].get("amp", False)  # what began in bfloat16 goes on in it
-    best_acc = max((row["test_accuracy"] for row in history), default=-1.0)  # any first epoch is better than -1
+    best_acc = max(
+        (row["test_accuracy"] for row in history), default=-1.0
+    )  # any first epoch is better than -1
 
     def test(loader: DataLoader) -> tuple[float, float]:
         """Mean loss and accuracy on the pictures of a loader."""
@@ -75,16 +93,22 @@ def main() -> None:
 
     for epoch in range(len(history), args.epochs):  # from 0, or on from the epochs that are done
         start = time.time()
-        torch.manual_seed(1000 * args.seed + epoch + 1)  # the epoch's random numbers, also after --resume
+        torch.manual_seed(
+            1000 * args.seed + epoch + 1
+        )  # the epoch's random numbers, also after --resume
 
         # train
         net.train()
         running_loss, epoch_loss = 0.0, 0.0
         for step, (inputs, labels) in enumerate(train_loader, start=1):
             optimizer.zero_grad()  # 1. forget the gradients of the step before
-            with torch.autocast(device.type, torch.bfloat16, enabled=args.amp):  # without --amp it changes nothing
+            with torch.autocast(
+                device.type, torch.bfloat16, enabled=args.amp
+            ):  # without --amp it changes nothing
                 outputs = net(inputs.to(device))  # 2. forward: logits [N, 10]
-                loss = loss_function(outputs, labels.to(device))  # 3. how wrong they are, as one number
+                loss = loss_function(
+                    outputs, labels.to(device)
+                )  # 3. how wrong they are, as one number
             loss.backward()  # 4. the gradient of the loss for every weight
             optimizer.step()  # 5. move every weight a little against its gradient
             running_loss += loss.item()
@@ -99,19 +123,32 @@ def main() -> None:
         # test
         test_loss, test_accuracy = test(test_loader)
         train_loss = epoch_loss / len(train_loader)
-        print(f"[epoch {epoch + 1}] train_loss: {train_loss:.3f}  test_accuracy: {test_accuracy:.3f}, all test images")
+        print(
+            f"[epoch {epoch + 1}] train_loss: {train_loss:.3f}  test_accuracy: {test_accuracy:.3f}, all test images"
+        )
         if not math.isfinite(train_loss):
-            raise SystemExit(f"error: the loss is {train_loss}: training has diverged. Try a smaller --lr")
+            raise SystemExit(
+                f"error: the loss is {train_loss}: training has diverged. Try a smaller --lr"
+            )
 
         history.append(
-            {"train_loss": train_loss, "test_loss": test_loss, "test_accuracy": test_accuracy, "amp": args.amp}
+            {
+                "train_loss": train_loss,
+                "test_loss": test_loss,
+                "test_accuracy": test_accuracy,
+                "amp": args.amp,
+            }
         )
         if test_accuracy > best_acc:
             best_acc = test_accuracy
             history[-1]["best"] = True  # for the picture
             save(net.state_dict(), save_path)
-        save_checkpoint(last_path, history, net=net, optimizer=optimizer)  # after all that an epoch changes
-        if time.time() - start > 30 or epoch + 1 == args.epochs:  # drawing would lengthen short epochs
+        save_checkpoint(
+            last_path, history, net=net, optimizer=optimizer
+        )  # after all that an epoch changes
+        if (
+            time.time() - start > 30 or epoch + 1 == args.epochs
+        ):  # drawing would lengthen short epochs
             draw_results(save_path, history)
         print(f"epoch {epoch + 1} took {time.time() - start:.1f} s")
 

@@ -13,12 +13,20 @@ from helpers import HERE, run
 from model import AlexNet
 from plots import new_figure
 
-KINDS = {nn.Conv2d: ("conv", "#0072b2"), nn.MaxPool2d: ("max pool", "#d55e00"), nn.Linear: ("linear", "#009e73")}
+KINDS = {
+    nn.Conv2d: ("conv", "#0072b2"),
+    nn.MaxPool2d: ("max pool", "#d55e00"),
+    nn.Linear: ("linear", "#009e73"),
+}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--save", type=Path, default=HERE / "layers.png", help="file (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--save", type=Path, default=HERE / "layers.png", help="file (default: %(default)s)"
+    )
     args = parser.parse_args()
 
     net = AlexNet(num_classes=5).eval()
@@ -35,7 +43,9 @@ def main() -> None:
         for i, (layer, shape) in enumerate(layers):
             kind, color = KINDS[type(layer)]
             channels, *size = shape
-            names.append("\n".join([kind, f"{channels:,}" + " x" * bool(size), " x ".join(map(str, size))]))
+            names.append(
+                "\n".join([kind, f"{channels:,}" + " x" * bool(size), " x ".join(map(str, size))])
+            )
             counts = (shape.numel(), sum(p.numel() for p in layer.parameters()))
             for axes, count in zip((values, parameters), counts, strict=True):
                 axes.bar(i, count, color=color)
@@ -49,8 +59,12 @@ def main() -> None:
         parameters.set_xticks(range(len(names)), names)
 
     convs = [layer for layer, _ in layers if isinstance(layer, nn.Conv2d)]
-    in_convs, in_all = (sum(p.numel() for layer in part for p in layer.parameters()) for part in (convs, [net]))
-    print(f"{in_all:,} parameters: {in_convs:,} in the convolutions, {in_all - in_convs:,} in the linear layers")
+    in_convs, in_all = (
+        sum(p.numel() for layer in part for p in layer.parameters()) for part in (convs, [net])
+    )
+    print(
+        f"{in_all:,} parameters: {in_convs:,} in the convolutions, {in_all - in_convs:,} in the linear layers"
+    )
 
 
 if __name__ == "__main__":

@@ -14,7 +14,9 @@ from helpers import HERE, run
 from model import AlexNet
 from plots import new_figure
 
-if TYPE_CHECKING:  # when the script runs, plots.py imports matplotlib, and copes with a wrong MPLBACKEND
+if (
+    TYPE_CHECKING
+):  # when the script runs, plots.py imports matplotlib, and copes with a wrong MPLBACKEND
     from matplotlib.axes import Axes
 
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
@@ -55,7 +57,13 @@ def draw_lane(axes: "Axes", y: float, widths: list[int], sizes: list[int], pooli
     """
     for i, (width, size) in enumerate(zip(widths[:-1], sizes, strict=False)):
         x, is_conv = COLUMN * (i + 1), i < 5
-        draw_box(axes, x, y, f"{width}\n{size} x {size}" if is_conv else f"{width:,}", BLUE if is_conv else GREEN)
+        draw_box(
+            axes,
+            x,
+            y,
+            f"{width}\n{size} x {size}" if is_conv else f"{width:,}",
+            BLUE if is_conv else GREEN,
+        )
         if i in POOLED:
             draw_box(axes, x + 1.05, y, "pool" if i == 4 else pooling, ORANGE, width=0.4)
         if i:
@@ -66,13 +74,26 @@ def draw_arrow(axes: "Axes", i: int, start: float, end: float) -> None:
     """An arrow to layer i, counted from 0, from the one before: from a lane's y to its own or another's y."""
     x = COLUMN * (i + 1) - BOX / 2
     left = COLUMN * i + (1.3 if i - 1 in POOLED else BOX / 2)
-    cross = {"color": ORANGE, "linestyle": "--", "linewidth": 1.5} if abs(end - start) > 1.5 else {"color": "0.3"}
-    axes.annotate("", (x, end), (left, start), arrowprops={"arrowstyle": "-|>", "shrinkA": 0, "shrinkB": 0, **cross})
+    cross = (
+        {"color": ORANGE, "linestyle": "--", "linewidth": 1.5}
+        if abs(end - start) > 1.5
+        else {"color": "0.3"}
+    )
+    axes.annotate(
+        "",
+        (x, end),
+        (left, start),
+        arrowprops={"arrowstyle": "-|>", "shrinkA": 0, "shrinkB": 0, **cross},
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--save", type=Path, default=HERE / "alexnet.png", help="file (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--save", type=Path, default=HERE / "alexnet.png", help="file (default: %(default)s)"
+    )
     args = parser.parse_args()
 
     net = AlexNet(num_classes=5).eval()
@@ -95,10 +116,18 @@ def main() -> None:
                 draw_arrow(axes, i, top, bottom)
                 draw_arrow(axes, i, bottom, top)
         axes.text(
-            4.5 * COLUMN, 0, "dashed: what a half\nreads from the other GPU", ha="center", va="center", fontsize=10
+            4.5 * COLUMN,
+            0,
+            "dashed: what a half\nreads from the other GPU",
+            ha="center",
+            va="center",
+            fontsize=10,
         )
         draw_lane(axes, below, [len(layer.weight) for layer in ours], sizes, "pool")
-        for y, layers, title in ((0, PAPER, "the paper's net, on two GPUs"), (below, ours, "this lesson's net")):
+        for y, layers, title in (
+            (0, PAPER, "the paper's net, on two GPUs"),
+            (below, ours, "this lesson's net"),
+        ):
             draw_box(axes, 0, y, "3\n224 x 224", "black")
             draw_box(axes, 8 * COLUMN, y, f"{len(layers[-1].weight):,}", GREEN)
             title += f": {sum(map(count, layers)):,} parameters"
@@ -111,13 +140,22 @@ def main() -> None:
         draw_arrow(axes, 7, below, below)
         for i, layer in enumerate(ours, start=1):
             kernel = f"conv {layer.kernel_size[0]} x {layer.kernel_size[1]}" if i < 6 else "linear"
-            axes.text(COLUMN * i, 4.1, kernel + "\nstride 4" * (i == 1), ha="center", va="top", fontsize=11)
+            axes.text(
+                COLUMN * i,
+                4.1,
+                kernel + "\nstride 4" * (i == 1),
+                ha="center",
+                va="top",
+                fontsize=11,
+            )
         axes.set(xlim=(-1, 21.1), ylim=(-6.5, 4.2))
         axes.axis("off")
 
     for i, (one, other) in enumerate(zip(PAPER, ours, strict=True), start=1):
         print(f"layer {i}: the paper's {count(one):10,} parameters, ours {count(other):9,}")
-    print(f"all: {sum(map(count, PAPER)):,} and {sum(map(count, ours)):,}; a GPU held {sum(map(count, PAPER)) // 2:,}")
+    print(
+        f"all: {sum(map(count, PAPER)):,} and {sum(map(count, ours)):,}; a GPU held {sum(map(count, PAPER)) // 2:,}"
+    )
 
 
 if __name__ == "__main__":

@@ -22,8 +22,16 @@ BATCH_SIZE, LEARNING_RATE = 36, 0.001  # as in Test1
 
 def make_net(p: float) -> nn.Sequential:
     """LeNet for images [N, 3, 32, 32], with dropout of probability p."""
-    features = [nn.Conv2d(3, 16, kernel_size=5), nn.ReLU(), nn.MaxPool2d(kernel_size=2)]  # [N, 16, 14, 14]
-    features += [nn.Conv2d(16, 32, kernel_size=5), nn.ReLU(), nn.MaxPool2d(kernel_size=2)]  # [N, 32, 5, 5]
+    features = [
+        nn.Conv2d(3, 16, kernel_size=5),
+        nn.ReLU(),
+        nn.MaxPool2d(kernel_size=2),
+    ]  # [N, 16, 14, 14]
+    features += [
+        nn.Conv2d(16, 32, kernel_size=5),
+        nn.ReLU(),
+        nn.MaxPool2d(kernel_size=2),
+    ]  # [N, 32, 5, 5]
     classifier = [nn.Dropout(p), nn.Linear(32 * 5 * 5, 120), nn.ReLU()]
     classifier += [nn.Dropout(p), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10)]
     return nn.Sequential(*features, nn.Flatten(), *classifier)
@@ -34,7 +42,9 @@ def measure(net: nn.Sequential, images: torch.Tensor, labels: torch.Tensor) -> t
     net.eval()
     with torch.no_grad():
         outputs = torch.cat([net(batch) for batch in images.split(200)])
-    return nn.functional.cross_entropy(outputs, labels).item(), (outputs.argmax(dim=1) == labels).float().mean().item()
+    return nn.functional.cross_entropy(outputs, labels).item(), (
+        outputs.argmax(dim=1) == labels
+    ).float().mean().item()
 
 
 def train(p: float, seed: int, epochs: int, train_set: tuple, test_set: tuple) -> list[list[float]]:
@@ -48,7 +58,9 @@ def train(p: float, seed: int, epochs: int, train_set: tuple, test_set: tuple) -
     rows = []
     for _ in range(epochs):
         net.train()
-        for index in torch.randperm(len(images), generator=order).to(images.device).split(BATCH_SIZE):
+        for index in (
+            torch.randperm(len(images), generator=order).to(images.device).split(BATCH_SIZE)
+        ):
             optimizer.zero_grad()
             loss = loss_function(net(images[index]), labels[index])
             loss.backward()
@@ -58,17 +70,23 @@ def train(p: float, seed: int, epochs: int, train_set: tuple, test_set: tuple) -
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     data_path = HERE.parent / "Test1_official_demo" / "data"
     data_path = data_path if data_path.exists() else HERE / "data"
-    parser.add_argument("--data-path", type=Path, default=data_path, help="root of CIFAR-10 (default: %(default)s)")
+    parser.add_argument(
+        "--data-path", type=Path, default=data_path, help="root of CIFAR-10 (default: %(default)s)"
+    )
     for name, default, text in (
         ("--images", 2000, "number of training images, and of test images"),
         ("--epochs", 40, "number of passes over them"),
         ("--seeds", 3, "number of runs of each net"),
     ):
         parser.add_argument(name, type=int, default=default, help=f"{text} (default: %(default)s)")
-    parser.add_argument("--save", type=Path, default=HERE / "overfitting.png", help="file (default: %(default)s)")
+    parser.add_argument(
+        "--save", type=Path, default=HERE / "overfitting.png", help="file (default: %(default)s)"
+    )
     args = parser.parse_args()
     if min(args.images, args.epochs, args.seeds) < 1:
         parser.error("--images, --epochs and --seeds must be at least 1")
@@ -79,25 +97,50 @@ def main() -> None:
         try:
             data = datasets.CIFAR10(args.data_path, train=part)
         except RuntimeError:
-            raise UserError(f"no CIFAR-10 in {args.data_path}: train.py of Test1_official_demo fetches it") from None
-        images = torch.from_numpy(data.data[: args.images]).to(device).permute(0, 3, 1, 2) / 127.5 - 1
+            raise UserError(
+                f"no CIFAR-10 in {args.data_path}: train.py of Test1_official_demo fetches it"
+            ) from None
+        images = (
+            torch.from_numpy(data.data[: args.images]).to(device).permute(0, 3, 1, 2) / 127.5 - 1
+        )
         sets.append((images, torch.tensor(data.targets[: args.images], device=device)))
     print(f"{len(sets[0][0])} images for training, {len(sets[1][0])} for testing")
 
     with new_figure(args.save, 10, 4.4) as figure:
         accuracy_axes, loss_axes = figure.subplots(1, 2)
-        for p, title, color in ((0.0, "without dropout", "#d55e00"), (0.5, "with dropout", "#0072b2")):
+        for p, title, color in (
+            (0.0, "without dropout", "#d55e00"),
+            (0.5, "with dropout", "#0072b2"),
+        ):
             rows = [train(p, seed, args.epochs, *sets) for seed in range(args.seeds)]
             runs, epochs = torch.tensor(rows), range(1, args.epochs + 1)  # [seeds, epochs, 4]
-            lines = [(axes, part) for part in ("training", "test") for axes in (loss_axes, accuracy_axes)]
+            lines = [
+                (axes, part) for part in ("training", "test") for axes in (loss_axes, accuracy_axes)
+            ]
             for values, (axes, part) in zip(runs.unbind(dim=2), lines, strict=True):
-                style, what = {"training": "-", "test": "--"}[part], "loss" if axes is loss_axes else "accuracy"
-                axes.plot(epochs, values.mean(dim=0), style, color=color, linewidth=2, label=f"{part}, {title}")
-                axes.fill_between(epochs, values.amin(dim=0), values.amax(dim=0), color=color, alpha=0.2)
+                style, what = (
+                    {"training": "-", "test": "--"}[part],
+                    "loss" if axes is loss_axes else "accuracy",
+                )
+                axes.plot(
+                    epochs,
+                    values.mean(dim=0),
+                    style,
+                    color=color,
+                    linewidth=2,
+                    label=f"{part}, {title}",
+                )
+                axes.fill_between(
+                    epochs, values.amin(dim=0), values.amax(dim=0), color=color, alpha=0.2
+                )
                 last = ", ".join(f"{value:.3f}" for value in values[:, -1])
-                print(f"{title}, {part} {what} after {args.epochs} epochs: mean {values[:, -1].mean():.3f} ({last})")
+                print(
+                    f"{title}, {part} {what} after {args.epochs} epochs: mean {values[:, -1].mean():.3f} ({last})"
+                )
             test_loss = runs[:, :, 2].mean(dim=0)
-            print(f"{title}: the test loss is lowest in epoch {test_loss.argmin() + 1}, {test_loss.min():.3f}")
+            print(
+                f"{title}: the test loss is lowest in epoch {test_loss.argmin() + 1}, {test_loss.min():.3f}"
+            )
         for axes, title in ((accuracy_axes, "accuracy"), (loss_axes, "loss")):
             axes.set(title=title, xlabel="epoch", ylim=(0, None))
             axes.xaxis.get_major_locator().set_params(integer=True)

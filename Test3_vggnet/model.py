@@ -12,8 +12,49 @@ from torch import nn
 cfgs: dict[str, list[int | str]] = {
     "vgg11": [64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
     "vgg13": [64, 64, "M", 128, 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
-    "vgg16": [64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M"],
-    "vgg19": [64, 64, "M", 128, 128, "M", 256, 256, 256, 256, "M", 512, 512, 512, 512, "M", 512, 512, 512, 512, "M"],
+    "vgg16": [
+        64,
+        64,
+        "M",
+        128,
+        128,
+        "M",
+        256,
+        256,
+        256,
+        "M",
+        512,
+        512,
+        512,
+        "M",
+        512,
+        512,
+        512,
+        "M",
+    ],
+    "vgg19": [
+        64,
+        64,
+        "M",
+        128,
+        128,
+        "M",
+        256,
+        256,
+        256,
+        256,
+        "M",
+        512,
+        512,
+        512,
+        512,
+        "M",
+        512,
+        512,
+        512,
+        512,
+        "M",
+    ],
 }
 
 
@@ -93,7 +134,10 @@ def lesson_weights(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     torchvision, and the course's repository in its present form, have Linear, ReLU, Dropout instead.
     """
     numbers = {"0": "1", "3": "4"} if "classifier.0.weight" in weights else {}
-    return {re.sub(r"(?<=^classifier\.)\d", lambda m: numbers.get(m[0], m[0]), n): v for n, v in weights.items()}
+    return {
+        re.sub(r"(?<=^classifier\.)\d", lambda m: numbers.get(m[0], m[0]), n): v
+        for n, v in weights.items()
+    }
 
 
 def classifier_width(weights: dict[str, torch.Tensor]) -> int:

@@ -11,7 +11,9 @@ from helpers import HERE, run
 from model import cfgs
 from plots import new_figure
 
-if TYPE_CHECKING:  # when the script runs, plots.py imports matplotlib, and copes with a wrong MPLBACKEND
+if (
+    TYPE_CHECKING
+):  # when the script runs, plots.py imports matplotlib, and copes with a wrong MPLBACKEND
     from matplotlib.axes import Axes
 
 BLUE, ORANGE = "#0072b2", "#d55e00"
@@ -42,23 +44,38 @@ def draw_stack(axes: "Axes", layers: int) -> None:
         if depth < layers:
             below = fields[depth + 1] / 2
             axes.fill(
-                [-width / 2, width / 2, below, -below], [y, y, y - 0.9, y - 0.9], color=BLUE, alpha=0.2, linewidth=0
+                [-width / 2, width / 2, below, -below],
+                [y, y, y - 0.9, y - 0.9],
+                color=BLUE,
+                alpha=0.2,
+                linewidth=0,
             )
             axes.text(4.8, y - 0.45, "3 x 3", va="center", fontsize=10)
     axes.text(4.8, 0.35, "output", va="center", fontsize=10)
     axes.text(4.8, -1.6 * layers + 0.35, "input", va="center", fontsize=10)
     weights = f"{9 * layers} C² weights"
     weights += f", not {fields[-1] ** 2} C²" if layers > 1 else ""
-    title = f"{layers} convolution{'s' * (layers > 1)}: {fields[-1]} x {fields[-1]} inputs\n{weights}"
+    title = (
+        f"{layers} convolution{'s' * (layers > 1)}: {fields[-1]} x {fields[-1]} inputs\n{weights}"
+    )
     axes.set_title(title, fontsize=11)
     axes.set(xlim=(-4.8, 6.8), ylim=(-1.6 * 3 - 0.1, 0.8))
     axes.axis("off")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model-name", choices=cfgs, default="vgg16", help="which VGG (default: %(default)s)")
-    parser.add_argument("--save", type=Path, default=HERE / "receptive_field.png", help="file (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--model-name", choices=cfgs, default="vgg16", help="which VGG (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--save",
+        type=Path,
+        default=HERE / "receptive_field.png",
+        help="file (default: %(default)s)",
+    )
     args = parser.parse_args()
 
     cfg = cfgs[args.model_name]
@@ -76,12 +93,19 @@ def main() -> None:
             names.append("max\npool" if is_pool else f"conv\n{v}")
             kind = f"max pool {pool}" if is_pool else f"convolution {conv}"
             print(f"{kind:14}: {field} x {field} pixels")
-            hatch = {"color": ORANGE, "hatch": "//", "edgecolor": "white"} if is_pool else {"color": BLUE}
+            hatch = (
+                {"color": ORANGE, "hatch": "//", "edgecolor": "white"}
+                if is_pool
+                else {"color": BLUE}
+            )
             axes.bar(i, field, **hatch)
             axes.annotate(str(field), (i, field), ha="center", va="bottom", fontsize=10)
         axes.hlines(224, -0.6, len(names) - 1.6, color="0.4", linestyle="--")
         axes.annotate("the image: 224", (-0.4, 226), va="bottom", fontsize=11)
-        axes.set_title(f"{args.model_name}: height and width, in pixels, of what one output rests on", fontsize=12)
+        axes.set_title(
+            f"{args.model_name}: height and width, in pixels, of what one output rests on",
+            fontsize=12,
+        )
         axes.set_xticks(range(len(names)), names, fontsize=9)
         axes.set(xlim=(-0.6, len(names) - 0.4), ylim=(0, 1.1 * max(224, *fields)), ylabel="pixels")
         axes.spines[["top", "right"]].set_visible(False)

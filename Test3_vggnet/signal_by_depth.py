@@ -28,20 +28,36 @@ def signal(model_name: str, seed: int, kaiming: bool) -> tuple[list[float], floa
         if isinstance(layer, nn.Conv2d | nn.Linear):
             if kaiming:
                 nn.init.kaiming_normal_(layer.weight, mode="fan_in", nonlinearity="relu")
-            layer.register_forward_hook(lambda _, __, out: sizes.append(out.square().mean().sqrt().item()))
+            layer.register_forward_hook(
+                lambda _, __, out: sizes.append(out.square().mean().sqrt().item())
+            )
     with torch.no_grad():
         logits = net(0.5 * torch.randn(4, 3, 224, 224))
     return sizes, nn.functional.cross_entropy(logits, torch.arange(4)).item()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model-name", choices=cfgs, default="vgg19", help="which VGG (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="for the weights and the noise (default: %(default)s)")
-    parser.add_argument("--save", type=Path, default=HERE / "signal_by_depth.png", help="file (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--model-name", choices=cfgs, default="vgg19", help="which VGG (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="for the weights and the noise (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--save",
+        type=Path,
+        default=HERE / "signal_by_depth.png",
+        help="file (default: %(default)s)",
+    )
     args = parser.parse_args()
 
-    starts = {"Kaiming: variance 2 / fan in": True, "Xavier: variance 2 / (fan in + fan out)": False}
+    starts = {
+        "Kaiming: variance 2 / fan in": True,
+        "Xavier: variance 2 / (fan in + fan out)": False,
+    }
     convolutions = len([v for v in cfgs[args.model_name] if v != "M"])
     with new_figure(args.save, 9, 4.6) as figure:
         axes = figure.subplots()
@@ -50,10 +66,19 @@ def main() -> None:
         ):
             sizes, loss = signal(args.model_name, args.seed, kaiming)
             axes.plot(range(1, len(sizes) + 1), sizes, style, color=color, label=label)
-            print(f"{label}: {sizes[0]:.3g} after the first convolution, {sizes[convolutions - 1]:.3g}", end=" ")
+            print(
+                f"{label}: {sizes[0]:.3g} after the first convolution, {sizes[convolutions - 1]:.3g}",
+                end=" ",
+            )
             print(f"after the last, {sizes[-1]:.3g} after the last linear layer; loss {loss:.3f}")
         axes.axvline(convolutions + 0.5, color="0.6", linestyle=":")
-        axes.text(convolutions + 0.6, 0.5, "linear layers", fontsize=11, transform=axes.get_xaxis_transform())
+        axes.text(
+            convolutions + 0.6,
+            0.5,
+            "linear layers",
+            fontsize=11,
+            transform=axes.get_xaxis_transform(),
+        )
         axes.set_title(f"{args.model_name} before training: the signal's size by depth")
         axes.set(yscale="log", xlabel="layer", ylabel="root mean square of the output")
         axes.yaxis.set_major_formatter("{x:g}")

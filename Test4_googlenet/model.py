@@ -17,7 +17,9 @@ class GoogLeNet(nn.Module):
         init_weights: draw the first weights as the lesson does; if not, as PyTorch does
     """
 
-    def __init__(self, num_classes: int = 1000, aux_logits: bool = True, init_weights: bool = False):
+    def __init__(
+        self, num_classes: int = 1000, aux_logits: bool = True, init_weights: bool = False
+    ):
         super().__init__()
         self.aux_logits = aux_logits
 
@@ -51,7 +53,9 @@ class GoogLeNet(nn.Module):
         if init_weights:
             self._initialize_weights()
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def forward(
+        self, x: torch.Tensor
+    ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Images [N, 3, 224, 224] to logits [N, num_classes]; in training with aux_logits to (logits, aux2, aux1)."""
         with_aux = self.training and self.aux_logits
         x = self.conv1(x)  # [N, 64, 112, 112]
@@ -106,7 +110,14 @@ class Inception(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, ch1x1: int, ch3x3red: int, ch3x3: int, ch5x5red: int, ch5x5: int, pool_proj: int
+        self,
+        in_channels: int,
+        ch1x1: int,
+        ch3x3red: int,
+        ch3x3: int,
+        ch5x5red: int,
+        ch5x5: int,
+        pool_proj: int,
     ):
         super().__init__()
         self.branch1 = BasicConv2d(in_channels, ch1x1, kernel_size=1)

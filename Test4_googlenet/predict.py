@@ -8,12 +8,25 @@ import random
 import torch
 from torchvision import transforms
 
-from helpers import UserError, find_images, load_weights, open_image, predict_parser, read_classes, read_weights, run
+from helpers import (
+    UserError,
+    find_images,
+    load_weights,
+    open_image,
+    predict_parser,
+    read_classes,
+    read_weights,
+    run,
+)
 from model import GoogLeNet
 from plots import draw_predictions
 
 data_transform = transforms.Compose(
-    [transforms.Resize((224, 224)), transforms.ToTensor(), transforms.Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))]
+    [
+        transforms.Resize((224, 224)),
+        transforms.ToTensor(),
+        transforms.Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    ]
 )
 
 
@@ -24,7 +37,9 @@ def main() -> None:
     weights = read_weights(weights_path)
     class_indict = read_classes(weights_path)  # {"0": "daisy", "1": "dandelion", ...}
     net = GoogLeNet(num_classes=len(class_indict), aux_logits=False)
-    load_weights(net, weights, weights_path, leave_out=("aux1.", "aux2."))  # the heads, which only training needs
+    load_weights(
+        net, weights, weights_path, leave_out=("aux1.", "aux2.")
+    )  # the heads, which only training needs
     net.to(args.device).eval()
 
     image_paths, true_class = find_images(*args.images), ""
@@ -48,7 +63,9 @@ def main() -> None:
             output = torch.squeeze(net(batch.to(args.device)), dim=0).cpu()  # [num_classes]
             predict = torch.softmax(output, dim=0)
         predict_cla = class_indict[str(torch.argmax(predict).item())]
-        print(f"image: {image_path.name}  class: {predict_cla}  prob: {predict.max():.3f}{true_class}")
+        print(
+            f"image: {image_path.name}  class: {predict_cla}  prob: {predict.max():.3f}{true_class}"
+        )
         for i, name in enumerate(class_indict.values()):
             print(f"class: {name:12} prob: {predict[i]:.3f}")
         if len(predictions) < 8:  # as many as the figure shows

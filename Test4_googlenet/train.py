@@ -12,7 +12,16 @@ from torch import nn, optim
 from torch.utils.data import DataLoader
 from torchvision import transforms
 
-from helpers import ImageFolder, ProgressBar, keep_previous, load_checkpoint, run, save, save_checkpoint, train_parser
+from helpers import (
+    ImageFolder,
+    ProgressBar,
+    keep_previous,
+    load_checkpoint,
+    run,
+    save,
+    save_checkpoint,
+    train_parser,
+)
 from model import GoogLeNet
 from plots import draw_mistakes, draw_results
 
@@ -41,11 +50,15 @@ def main() -> None:
     device = args.device
     print(f"using {device} device.")
 
-    train_dataset = ImageFolder(args.data_path / "train", transform=data_transform["train"])  # as torchvision's
+    train_dataset = ImageFolder(
+        args.data_path / "train", transform=data_transform["train"]
+    )  # as torchvision's
     validate_dataset = ImageFolder(args.data_path / "val", transform=data_transform["val"])
     train_num, val_num = len(train_dataset), len(validate_dataset)
 
-    flower_list = train_dataset.class_to_idx  # {"daisy": 0, "dandelion": 1, ...}, in the order of the alphabet
+    flower_list = (
+        train_dataset.class_to_idx
+    )  # {"daisy": 0, "dandelion": 1, ...}, in the order of the alphabet
     cla_dict = {val: key for key, val in flower_list.items()}  # {0: "daisy", 1: "dandelion", ...}
     save_path, last_path = args.output_dir / "googleNet.pth", args.output_dir / "googleNet_last.pth"
     keep_previous(save_path, cla_dict, args.resume)  # an earlier run's files get other names
@@ -53,9 +66,15 @@ def main() -> None:
 
     pin = device.type == "cuda"  # from pinned memory, the next images go to a GPU while it computes
     train_loader = DataLoader(
-        train_dataset, batch_size=args.batch_size, shuffle=True, num_workers=args.workers, pin_memory=pin
+        train_dataset,
+        batch_size=args.batch_size,
+        shuffle=True,
+        num_workers=args.workers,
+        pin_memory=pin,
     )
-    validate_loader = DataLoader(validate_dataset, batch_size=args.batch_size, shuffle=False, num_workers=args.workers)
+    validate_loader = DataLoader(
+        validate_dataset, batch_size=args.batch_size, shuffle=False, num_workers=args.workers
+    )
     print(f"using {train_num} images for training, {val_num} images for validation.")
 
     torch.manual_seed(args.seed)
@@ -64,31 +83,47 @@ def main() -> None:
     layout = torch.channels_last if device.type == "cpu" or args.amp else torch.contiguous_format
     net.to(device, memory_format=layout)
     loss_function = nn.CrossEntropyLoss()
-    optimizer = optim.Adam(net.parameters(), lr=args.lr, fused=True)  # fused: all weights in one pass over memory
+    optimizer = optim.Adam(
+        net.parameters(), lr=args.lr, fused=True
+    )  # fused: all weights in one pass over memory
 
     history = []  # one dict per epoch; each column of numbers is drawn
     if args.resume:
-        history = load_checkpoint(last_path, net=net, optimizer=optimizer)  # brings both to where they were
+        history = load_checkpoint(
+            last_path, net=net, optimizer=optimizer
+        )  # brings both to where they were
         args.amp |= history[-1].get("amp", False)  # what began in bfloat16 goes on in it
-    best_acc = max((row["val_accuracy"] for row in history), default=-1.0)  # any first epoch is better than -1
+    best_acc = max(
+        (row["val_accuracy"] for row in history), default=-1.0
+    )  # any first epoch is better than -1
 
     for epoch in range(len(history), args.epochs):  # from 0, or on from the epochs that are done
         start = time.time()
-        torch.manual_seed(1000 * args.seed + epoch + 1)  # the epoch's random numbers, also after --resume
+        torch.manual_seed(
+            1000 * args.seed + epoch + 1
+        )  # the epoch's random numbers, also after --resume
 
         # train
         net.train()  # dropout and the auxiliary heads are on
         running_loss = 0.0
-        train_bar = ProgressBar(train_loader, f"train epoch[{epoch + 1}/{args.epochs}]")  # shows .loss
+        train_bar = ProgressBar(
+            train_loader, f"train epoch[{epoch + 1}/{args.epochs}]"
+        )  # shows .loss
         for images, labels in train_bar:
             optimizer.zero_grad()  # 1. forget the gradients of the step before
-            with torch.autocast(device.type, torch.bfloat16, enabled=args.amp):  # without --amp it changes nothing
+            with torch.autocast(
+                device.type, torch.bfloat16, enabled=args.amp
+            ):  # without --amp it changes nothing
                 labels = labels.to(device, non_blocking=pin)
-                logits, aux_logits2, aux_logits1 = net(images.to(device, non_blocking=pin))  # 2. forward
+                logits, aux_logits2, aux_logits1 = net(
+                    images.to(device, non_blocking=pin)
+                )  # 2. forward
                 loss0 = loss_function(logits, labels)
                 loss1 = loss_function(aux_logits1, labels)
                 loss2 = loss_function(aux_logits2, labels)
-                loss = loss0 + loss1 * 0.3 + loss2 * 0.3  # 3. how wrong they are; the auxiliary heads count less
+                loss = (
+                    loss0 + loss1 * 0.3 + loss2 * 0.3
+                )  # 3. how wrong they are; the auxiliary heads count less
             loss.backward()  # 4. the gradient of the loss for every weight
             optimizer.step()  # 5. move every weight a little against its gradient
             train_bar.loss = loss.item()
@@ -104,21 +139,39 @@ def main() -> None:
                 predict_y = torch.max(outputs, dim=1)[1]  # the places of the largest logits
                 acc += torch.eq(predict_y, val_labels.to(device)).sum().item()
 
-        train_loss, val_loss = running_loss / len(train_loader), running_val_loss / len(validate_loader)
+        train_loss, val_loss = (
+            running_loss / len(train_loader),
+            running_val_loss / len(validate_loader),
+        )
         val_accurate = acc / val_num
         print(f"[epoch {epoch + 1}] train_loss: {train_loss:.3f}  val_accuracy: {val_accurate:.3f}")
         if not math.isfinite(train_loss):
-            raise SystemExit(f"error: the loss is {train_loss}: training has diverged. Try a smaller --lr")
+            raise SystemExit(
+                f"error: the loss is {train_loss}: training has diverged. Try a smaller --lr"
+            )
 
-        history.append({"train_loss": train_loss, "val_loss": val_loss, "val_accuracy": val_accurate, "amp": args.amp})
+        history.append(
+            {
+                "train_loss": train_loss,
+                "val_loss": val_loss,
+                "val_accuracy": val_accurate,
+                "amp": args.amp,
+            }
+        )
         if val_accurate > best_acc:
             best_acc = val_accurate
             history[-1]["best"] = True  # for the picture
             save(net.state_dict(), save_path)
-        save_checkpoint(last_path, history, net=net, optimizer=optimizer)  # after all that an epoch changes
-        if time.time() - start > 30 or epoch + 1 == args.epochs:  # drawing would lengthen short epochs
+        save_checkpoint(
+            last_path, history, net=net, optimizer=optimizer
+        )  # after all that an epoch changes
+        if (
+            time.time() - start > 30 or epoch + 1 == args.epochs
+        ):  # drawing would lengthen short epochs
             draw_results(save_path, history)
-        print(f"epoch {epoch + 1} took {time.time() - start:.1f} s, {train_bar.waited:.1f} s of it waiting for images")
+        print(
+            f"epoch {epoch + 1} took {time.time() - start:.1f} s, {train_bar.waited:.1f} s of it waiting for images"
+        )
 
     print("Finished Training")
     print(f"best val_accuracy: {best_acc:.3f}, with the weights in {save_path}")

@@ -12,7 +12,17 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from helpers import Parser, UserError, find_images, load_weights, open_image, read_classes, read_weights, run, save
+from helpers import (
+    Parser,
+    UserError,
+    find_images,
+    load_weights,
+    open_image,
+    read_classes,
+    read_weights,
+    run,
+    save,
+)
 from model import models
 from plots import new_figure
 
@@ -46,7 +56,9 @@ def draw_confusion(path: Path, confusion: torch.Tensor, names: list[str]) -> Non
         axes.imshow(share.numpy(), cmap="Blues", vmin=0, vmax=1)
         axes.set(title="number of images", xlabel="predicted class", ylabel="true class")
         if len(names) <= 20:
-            axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
+            axes.set_xticks(
+                range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor"
+            )
             axes.set_yticks(range(len(names)), names)
             for i, j in confusion.nonzero().tolist():
                 color = "white" if share[i, j] > 0.5 else "black"
@@ -56,15 +68,31 @@ def draw_confusion(path: Path, confusion: torch.Tensor, names: list[str]) -> Non
 def main() -> None:
     parser = Parser(__doc__)
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder of images")
-    parser.add_argument("--model-name", choices=models, default="resnet34", help="which ResNet (default: %(default)s)")
-    parser.add_argument("--weights", type=Path, help="weights file (default: the one that train.py wrote)")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write image, class and probability to this file too")
+    parser.add_argument(
+        "--model-name",
+        choices=models,
+        default="resnet34",
+        help="which ResNet (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--weights", type=Path, help="weights file (default: the one that train.py wrote)"
+    )
+    parser.add_argument(
+        "--csv",
+        type=Path,
+        metavar="FILE",
+        help="write image, class and probability to this file too",
+    )
     parser.add("--batch-size", 8, "images that the net sees at once")
     parser.add("--workers", 0, "number of processes that load images")
-    parser.add_argument("--amp", action="store_true", help="compute in bfloat16 where that is safe (autocast)")
+    parser.add_argument(
+        "--amp", action="store_true", help="compute in bfloat16 where that is safe (autocast)"
+    )
     args = parser.parse_args()
 
-    weights_path = args.weights or args.output_dir / f"{args.model_name.replace('resn', 'resN')}.pth"
+    weights_path = (
+        args.weights or args.output_dir / f"{args.model_name.replace('resn', 'resN')}.pth"
+    )
     weights = read_weights(weights_path)
     names = list(read_classes(weights_path).values())
     net = models[args.model_name](num_classes=len(names))
@@ -73,7 +101,10 @@ def main() -> None:
 
     image_paths = find_images(args.folder)
     loader = DataLoader(
-        ImageFiles(image_paths), batch_size=args.batch_size, num_workers=args.workers, collate_fn=list
+        ImageFiles(image_paths),
+        batch_size=args.batch_size,
+        num_workers=args.workers,
+        collate_fn=list,
     )  # a list of items, since a file that cannot be read gives no picture
     rows, unreadable = [], []
     for items in loader:
@@ -91,9 +122,14 @@ def main() -> None:
 
     if args.csv:
         text = io.StringIO()
-        table = [(path.relative_to(args.folder).as_posix(), names[cla], f"{prob:.6f}") for path, cla, prob in rows]
+        table = [
+            (path.relative_to(args.folder).as_posix(), names[cla], f"{prob:.6f}")
+            for path, cla, prob in rows
+        ]
         csv.writer(text).writerows([("image", "class", "prob"), *table])
-        save("\ufeff" + text.getvalue(), args.csv)  # Excel takes a CSV file for UTF-8 if it begins with this mark
+        save(
+            "\ufeff" + text.getvalue(), args.csv
+        )  # Excel takes a CSV file for UTF-8 if it begins with this mark
 
     folders = [path.relative_to(args.folder).parts[0] for path, _, _ in rows]
     if rows and set(folders) <= set(names):
@@ -101,7 +137,10 @@ def main() -> None:
         for folder, (_, cla, _) in zip(folders, rows, strict=True):
             confusion[names.index(folder), cla] += 1
         right = confusion.diag()
-        precision, recall = right / confusion.sum(dim=0), right / confusion.sum(dim=1)  # NaN where nothing is counted
+        precision, recall = (
+            right / confusion.sum(dim=0),
+            right / confusion.sum(dim=1),
+        )  # NaN where nothing is counted
         for i, name in enumerate(names):
             print(f"class: {name:12} precision: {precision[i]:.3f}  recall: {recall[i]:.3f}")
         print(f"accuracy: {right.sum() / len(rows):.3f} of {len(rows)} images")

@@ -33,12 +33,18 @@ class PlainBlock(BasicBlock):
 
 def make_net(block: type[BasicBlock], layers: int) -> nn.Sequential:
     """A net of 6n + 2 layers for images [N, 3, 32, 32]. Shortcuts that change the shape are 1x1 convolutions."""
-    modules: list[nn.Module] = [nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU(inplace=True)]
+    modules: list[nn.Module] = [
+        nn.Conv2d(3, 16, 3, padding=1, bias=False),
+        nn.BatchNorm2d(16),
+        nn.ReLU(inplace=True),
+    ]
     in_channel = 16
     for channel in (16, 32, 64):
         for _ in range((layers - 2) // 6):
             stride, downsample = 1, None
-            if channel != in_channel:  # the first block of 32 and of 64 channels halves height and width
+            if (
+                channel != in_channel
+            ):  # the first block of 32 and of 64 channels halves height and width
                 stride = 2
                 if block is BasicBlock:
                     conv = nn.Conv2d(in_channel, channel, kernel_size=1, stride=2, bias=False)
@@ -52,7 +58,9 @@ def make_net(block: type[BasicBlock], layers: int) -> nn.Sequential:
     return net
 
 
-def train(net: nn.Sequential, images: torch.Tensor, labels: torch.Tensor, epochs: int) -> tuple[list[float], float]:
+def train(
+    net: nn.Sequential, images: torch.Tensor, labels: torch.Tensor, epochs: int
+) -> tuple[list[float], float]:
     """Train with SGD, momentum 0.9 and a learning rate that falls from 0.05 to 0 along a cosine.
 
     Returns:
@@ -78,19 +86,27 @@ def train(net: nn.Sequential, images: torch.Tensor, labels: torch.Tensor, epochs
     return losses, sum(gradients) / len(gradients)
 
 
-def read_options(description: str, images: tuple[int, str], epochs: int, figure: str) -> argparse.Namespace:
+def read_options(
+    description: str, images: tuple[int, str], epochs: int, figure: str
+) -> argparse.Namespace:
     """The options of a measurement on CIFAR-10. `images`: the default of --images, and what it says."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     data_path = HERE.parent / "Test1_official_demo" / "data"
     data_path = data_path if data_path.exists() else HERE / "data"
-    parser.add_argument("--data-path", type=Path, default=data_path, help="root of CIFAR-10 (default: %(default)s)")
+    parser.add_argument(
+        "--data-path", type=Path, default=data_path, help="root of CIFAR-10 (default: %(default)s)"
+    )
     for name, default, text in (
         ("--images", *images),
         ("--epochs", epochs, "number of passes over them"),
         ("--seeds", 3, "number of runs"),
     ):
         parser.add_argument(name, type=int, default=default, help=f"{text} (default: %(default)s)")
-    parser.add_argument("--save", type=Path, default=HERE / figure, help="file (default: %(default)s)")
+    parser.add_argument(
+        "--save", type=Path, default=HERE / figure, help="file (default: %(default)s)"
+    )
     args = parser.parse_args()
     if min(args.images, args.epochs, args.seeds) < 1:
         parser.error("--images, --epochs and --seeds must be at least 1")
@@ -101,40 +117,66 @@ def open_cifar10(root: Path, train: bool) -> datasets.CIFAR10:
     try:
         return datasets.CIFAR10(root, train=train)
     except RuntimeError:
-        raise UserError(f"no CIFAR-10 in {root}: train.py of Test1_official_demo fetches it") from None
+        raise UserError(
+            f"no CIFAR-10 in {root}: train.py of Test1_official_demo fetches it"
+        ) from None
 
 
 def main() -> None:
     args = read_options(__doc__, (4000, "number of training images"), 15, "degradation.png")
     train_set = open_cifar10(args.data_path, train=True)
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
-    images = torch.from_numpy(train_set.data[: args.images]).to(device).permute(0, 3, 1, 2)  # bytes, channels last
+    images = (
+        torch.from_numpy(train_set.data[: args.images]).to(device).permute(0, 3, 1, 2)
+    )  # bytes, channels last
     labels = torch.tensor(train_set.targets[: args.images], device=device)
 
     with new_figure(args.save, 9.5, 4.4) as figure:
         both = figure.subplots(1, 2, sharey=True)
-        for axes, block, title in zip(both, (PlainBlock, BasicBlock), ("plain", "residual"), strict=True):
+        for axes, block, title in zip(
+            both, (PlainBlock, BasicBlock), ("plain", "residual"), strict=True
+        ):
             for layers, color, style in ((20, "#0072b2", "o-"), (56, "#d55e00", "s--")):
                 start = time.perf_counter()
                 losses, gradients = [], []
                 for seed in range(args.seeds):
                     torch.manual_seed(seed)
-                    run_losses, gradient = train(make_net(block, layers), images, labels, args.epochs)
+                    run_losses, gradient = train(
+                        make_net(block, layers), images, labels, args.epochs
+                    )
                     losses.append(run_losses)
                     gradients.append(gradient)
                 runs = torch.tensor(losses)  # [seeds, epochs]
                 last = ", ".join(f"{loss:.3f}" for loss in runs[:, -1].tolist())
-                print(f"{title} net of {layers} layers: last training loss {runs[:, -1].mean():.3f} ({last}),", end=" ")
-                print(f"first layer's gradient {sum(gradients) / args.seeds:.2f}, {time.perf_counter() - start:.0f} s")
+                print(
+                    f"{title} net of {layers} layers: last training loss {runs[:, -1].mean():.3f} ({last}),",
+                    end=" ",
+                )
+                print(
+                    f"first layer's gradient {sum(gradients) / args.seeds:.2f}, {time.perf_counter() - start:.0f} s"
+                )
                 epochs = range(1, args.epochs + 1)
-                axes.plot(epochs, runs.mean(dim=0), style, color=color, markersize=4, label=f"{layers} layers")
-                axes.fill_between(epochs, runs.amin(dim=0), runs.amax(dim=0), color=color, alpha=0.2)
+                axes.plot(
+                    epochs,
+                    runs.mean(dim=0),
+                    style,
+                    color=color,
+                    markersize=4,
+                    label=f"{layers} layers",
+                )
+                axes.fill_between(
+                    epochs, runs.amin(dim=0), runs.amax(dim=0), color=color, alpha=0.2
+                )
             axes.set(title=f"{title} nets", xlabel="epoch")
             axes.xaxis.get_major_locator().set_params(integer=True)
             axes.grid(alpha=0.3)
             axes.legend(fontsize=11)
         both[0].set(ylabel="training loss", ylim=(0, None))
-        runs_text = f"mean of {args.seeds} runs, and from the lowest to the highest" if args.seeds > 1 else "one run"
+        runs_text = (
+            f"mean of {args.seeds} runs, and from the lowest to the highest"
+            if args.seeds > 1
+            else "one run"
+        )
         figure.suptitle(f"CIFAR-10, {len(images)} training images: {runs_text}")
 
 

@@ -13,7 +13,9 @@ from helpers import HERE, run
 from model import BasicBlock, Bottleneck, resnet34, resnet50
 from plots import new_figure
 
-if TYPE_CHECKING:  # when the script runs, plots.py imports matplotlib, and copes with a wrong MPLBACKEND
+if (
+    TYPE_CHECKING
+):  # when the script runs, plots.py imports matplotlib, and copes with a wrong MPLBACKEND
     from matplotlib.axes import Axes
 
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"
@@ -52,10 +54,16 @@ def draw_block(axes: "Axes", block: BasicBlock | Bottleneck, title: str) -> None
     text = f"ReLU(F(x) + {'x' if solid else 'conv(x)'})\n{convs[-1].out_channels} channels"
     axes.text(0.15, plus - 0.75, text, va="center", fontsize=11)
     side = 1.8 if solid else 2.9  # where the shortcut runs
-    look = {"color": GREEN if solid else ORANGE, "linewidth": 2.5, "linestyle": "-" if solid else "--"}
+    look = {
+        "color": GREEN if solid else ORANGE,
+        "linewidth": 2.5,
+        "linestyle": "-" if solid else "--",
+    }
     axes.plot([0, side, side, 0.3], [-0.1, -0.1, plus, plus], zorder=0, **look)
     if solid:
-        axes.text(side + 0.1, plus / 2, "x as it is", va="center", rotation=90, fontsize=11, color=GREEN)
+        axes.text(
+            side + 0.1, plus / 2, "x as it is", va="center", rotation=90, fontsize=11, color=GREEN
+        )
     else:
         draw_conv(axes, side, plus / 2, block.downsample[0], ORANGE)
     axes.set_title(f"{title}\n{weights(block):,} weights", fontsize=12)
@@ -64,8 +72,12 @@ def draw_block(axes: "Axes", block: BasicBlock | Bottleneck, title: str) -> None
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--save", type=Path, default=HERE / "blocks.png", help="file (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--save", type=Path, default=HERE / "blocks.png", help="file (default: %(default)s)"
+    )
     args = parser.parse_args()
 
     basic, deep = resnet34(num_classes=5), resnet50(num_classes=5)
@@ -75,10 +87,14 @@ def main() -> None:
         "ResNet50, layer1: bottleneck": deep.layer1[1],
     }
     with new_figure(args.save, 10, 6) as figure:
-        for axes, (title, block) in zip(figure.subplots(1, 3, width_ratios=[4, 5.7, 4]), blocks.items(), strict=True):
+        for axes, (title, block) in zip(
+            figure.subplots(1, 3, width_ratios=[4, 5.7, 4]), blocks.items(), strict=True
+        ):
             draw_block(axes, block, title)
             print(f"{title}: {weights(block):,} weights")
-    print(f"for 256 channels in and out: two 3x3 {weights(BasicBlock(256, 256)):,} weights, ", end="")
+    print(
+        f"for 256 channels in and out: two 3x3 {weights(BasicBlock(256, 256)):,} weights, ", end=""
+    )
     print(f"the bottleneck {weights(Bottleneck(256, 64)):,}, ", end="")
     print(f"ResNeXt50's {weights(Bottleneck(256, 64, groups=32, width_per_group=4)):,}")
 

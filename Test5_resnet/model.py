@@ -19,9 +19,17 @@ class BasicBlock(nn.Module):
 
     expansion = 1  # the output has expansion * out_channel channels
 
-    def __init__(self, in_channel: int, out_channel: int, stride: int = 1, downsample: nn.Module | None = None):
+    def __init__(
+        self,
+        in_channel: int,
+        out_channel: int,
+        stride: int = 1,
+        downsample: nn.Module | None = None,
+    ):
         super().__init__()
-        self.conv1 = nn.Conv2d(in_channel, out_channel, kernel_size=3, stride=stride, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(
+            in_channel, out_channel, kernel_size=3, stride=stride, padding=1, bias=False
+        )
         self.bn1 = nn.BatchNorm2d(out_channel)
         self.conv2 = nn.Conv2d(out_channel, out_channel, kernel_size=3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(out_channel)
@@ -65,7 +73,9 @@ class Bottleneck(nn.Module):
         width = out_channel * width_per_group // 64 * groups
         self.conv1 = nn.Conv2d(in_channel, width, kernel_size=1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, kernel_size=3, stride=stride, padding=1, groups=groups, bias=False)
+        self.conv2 = nn.Conv2d(
+            width, width, kernel_size=3, stride=stride, padding=1, groups=groups, bias=False
+        )
         self.bn2 = nn.BatchNorm2d(width)
         self.conv3 = nn.Conv2d(width, out_channel * self.expansion, kernel_size=1, bias=False)
         self.bn3 = nn.BatchNorm2d(out_channel * self.expansion)
@@ -121,12 +131,23 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(m.weight, mode="fan_out", nonlinearity="relu")
 
     def _make_layer(
-        self, block: type[BasicBlock] | type[Bottleneck], channel: int, block_num: int, stride: int, **options: int
+        self,
+        block: type[BasicBlock] | type[Bottleneck],
+        channel: int,
+        block_num: int,
+        stride: int,
+        **options: int,
     ) -> nn.Sequential:
         downsample = None
         if stride != 1 or self.in_channel != channel * block.expansion:
             downsample = nn.Sequential(
-                nn.Conv2d(self.in_channel, channel * block.expansion, kernel_size=1, stride=stride, bias=False),
+                nn.Conv2d(
+                    self.in_channel,
+                    channel * block.expansion,
+                    kernel_size=1,
+                    stride=stride,
+                    bias=False,
+                ),
                 nn.BatchNorm2d(channel * block.expansion),
             )
         layers = [block(self.in_channel, channel, stride, downsample, **options)]
@@ -140,7 +161,9 @@ class ResNet(nn.Module):
         x = self.relu(self.bn1(self.conv1(x)))  # [N, 64, 112, 112]
         x = self.maxpool(x)  # [N, 64, 56, 56]
 
-        x = self.layer1(x)  # [N, 64, 56, 56]; four times the channels with Bottleneck, here and below
+        x = self.layer1(
+            x
+        )  # [N, 64, 56, 56]; four times the channels with Bottleneck, here and below
         x = self.layer2(x)  # [N, 128, 28, 28]
         x = self.layer3(x)  # [N, 256, 14, 14]
         x = self.layer4(x)  # [N, 512, 7, 7]

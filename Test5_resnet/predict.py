@@ -8,7 +8,16 @@ import random
 import torch
 from torchvision import transforms
 
-from helpers import UserError, find_images, load_weights, open_image, predict_parser, read_classes, read_weights, run
+from helpers import (
+    UserError,
+    find_images,
+    load_weights,
+    open_image,
+    predict_parser,
+    read_classes,
+    read_weights,
+    run,
+)
 from model import models
 from plots import draw_predictions
 
@@ -21,7 +30,9 @@ data_transform = transforms.Compose(
 def main() -> None:
     args = predict_parser(__doc__, models, "resnet34").parse_args()
 
-    weights_path = args.weights or args.output_dir / f"{args.model_name.replace('resn', 'resN')}.pth"
+    weights_path = (
+        args.weights or args.output_dir / f"{args.model_name.replace('resn', 'resN')}.pth"
+    )
     weights = read_weights(weights_path)
     class_indict = read_classes(weights_path)  # {"0": "daisy", "1": "dandelion", ...}
     net = models[args.model_name](num_classes=len(class_indict))
@@ -49,7 +60,9 @@ def main() -> None:
             output = torch.squeeze(net(batch.to(args.device)), dim=0).cpu()  # [num_classes]
             predict = torch.softmax(output, dim=0)
         predict_cla = class_indict[str(torch.argmax(predict).item())]
-        print(f"image: {image_path.name}  class: {predict_cla}  prob: {predict.max():.3f}{true_class}")
+        print(
+            f"image: {image_path.name}  class: {predict_cla}  prob: {predict.max():.3f}{true_class}"
+        )
         for i, name in enumerate(class_indict.values()):
             print(f"class: {name:12} prob: {predict[i]:.3f}")
         if len(predictions) < 8:  # as many as the figure shows

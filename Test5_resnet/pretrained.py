@@ -28,7 +28,13 @@ def load_pretrained(net: torch.nn.Module, model_name: str, weights: str | None) 
         try:
             official.get_state_dict(progress=True, check_hash=True, weights_only=True)
         except Exception as error:  # no network; a wrong hash; and a damaged file makes the unpickler fail in any way
-            advice = f"delete {path}" if path.exists() else f"put it at {HERE / f'{model_name}-pre.pth'} by hand"
+            advice = (
+                f"delete {path}"
+                if path.exists()
+                else f"put it at {HERE / f'{model_name}-pre.pth'} by hand"
+            )
             raise UserError(f"cannot take {official.url} ({last_line(error)}): {advice}") from None
-    load_weights(net, read_weights(path), path, leave_out=("fc.",))  # it is made anew for the learner's classes
+    load_weights(
+        net, read_weights(path), path, leave_out=("fc.",)
+    )  # it is made anew for the learner's classes
     return path

@@ -15,7 +15,16 @@ from torch import distributed, nn, optim
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, DistributedSampler, Subset
 
-from helpers import ImageFolder, ProgressBar, keep_previous, load_checkpoint, run, save, save_checkpoint, train_parser
+from helpers import (
+    ImageFolder,
+    ProgressBar,
+    keep_previous,
+    load_checkpoint,
+    run,
+    save,
+    save_checkpoint,
+    train_parser,
+)
 from model import models
 from plots import draw_mistakes, draw_results
 from pretrained import load_pretrained
@@ -24,12 +33,23 @@ from train import data_transform
 
 def main() -> None:
     parser = train_parser(__doc__, epochs=3, batch_size=16, lr=0.0001)
-    parser.add_argument("--model-name", choices=models, default="resnet34", help="which ResNet (default: %(default)s)")
-    parser.add_argument("--weights", help="weights file to start from, or none (default: ImageNet's)")
-    parser.add_argument("--freeze-layers", action="store_true", help="train the last layer, fc, alone")
+    parser.add_argument(
+        "--model-name",
+        choices=models,
+        default="resnet34",
+        help="which ResNet (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--weights", help="weights file to start from, or none (default: ImageNet's)"
+    )
+    parser.add_argument(
+        "--freeze-layers", action="store_true", help="train the last layer, fc, alone"
+    )
     args = parser.parse_args()
     if "LOCAL_RANK" not in os.environ:
-        raise SystemExit("error: start it with torchrun: torchrun --standalone --nproc_per_node=2 train_multi_gpu.py")
+        raise SystemExit(
+            "error: start it with torchrun: torchrun --standalone --nproc_per_node=2 train_multi_gpu.py"
+        )
 
     # torchrun tells each process in its environment who it is, and where the others are
     device = args.device
@@ -46,9 +66,14 @@ def main() -> None:
     train_dataset = ImageFolder(args.data_path / "train", transform=data_transform["train"])
     validate_dataset = ImageFolder(args.data_path / "val", transform=data_transform["val"])
     train_num, val_num = len(train_dataset), len(validate_dataset)
-    cla_dict = {val: key for key, val in train_dataset.class_to_idx.items()}  # {0: "daisy", 1: "dandelion", ...}
+    cla_dict = {
+        val: key for key, val in train_dataset.class_to_idx.items()
+    }  # {0: "daisy", 1: "dandelion", ...}
     save_name = args.model_name.replace("resn", "resN")
-    save_path, last_path = args.output_dir / f"{save_name}.pth", args.output_dir / f"{save_name}_last.pth"
+    save_path, last_path = (
+        args.output_dir / f"{save_name}.pth",
+        args.output_dir / f"{save_name}_last.pth",
+    )
 
     # after a process has died, torchrun --max-restarts starts all of them again; only the dead one's machine counts it
     restarts = torch.tensor(int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)), device=device)
@@ -62,16 +87,28 @@ def main() -> None:
     sampler = DistributedSampler(train_dataset, shuffle=True, seed=args.seed)
     pin = device.type == "cuda"  # from pinned memory, the next images go to a GPU while it computes
     train_loader = DataLoader(
-        train_dataset, batch_size=args.batch_size, sampler=sampler, num_workers=args.workers, pin_memory=pin
+        train_dataset,
+        batch_size=args.batch_size,
+        sampler=sampler,
+        num_workers=args.workers,
+        pin_memory=pin,
     )
-    val_share = Subset(validate_dataset, range(rank, val_num, world_size))  # each image in one share, and in one alone
-    validate_loader = DataLoader(val_share, batch_size=args.batch_size, shuffle=False, num_workers=args.workers)
+    val_share = Subset(
+        validate_dataset, range(rank, val_num, world_size)
+    )  # each image in one share, and in one alone
+    validate_loader = DataLoader(
+        val_share, batch_size=args.batch_size, shuffle=False, num_workers=args.workers
+    )
 
     torch.manual_seed(args.seed)
     net = models[args.model_name]()  # for the 1000 classes of ImageNet
-    if rank == 0 and args.weights != "none" and not resume[0]:  # DistributedDataParallel gives them to the others
+    if (
+        rank == 0 and args.weights != "none" and not resume[0]
+    ):  # DistributedDataParallel gives them to the others
         print(f"weights loaded from {load_pretrained(net, args.model_name, args.weights)}")
-    if rank == 0:  # an earlier run's files get other names only now: the weights just read may be one of them
+    if (
+        rank == 0
+    ):  # an earlier run's files get other names only now: the weights just read may be one of them
         keep_previous(save_path, cla_dict, resume[0])
         save(json.dumps(cla_dict, indent=4), args.output_dir / "class_indices.json")
     if args.freeze_layers:
@@ -98,7 +135,9 @@ def main() -> None:
     for epoch in range(len(history), args.epochs):
         start = time.time()
         sampler.set_epoch(epoch)  # another order in each epoch
-        torch.manual_seed((1000 * args.seed + epoch + 1) * world_size + rank)  # another augmentation in each process
+        torch.manual_seed(
+            (1000 * args.seed + epoch + 1) * world_size + rank
+        )  # another augmentation in each process
 
         # train
         net.train(not args.freeze_layers)
@@ -115,7 +154,9 @@ def main() -> None:
             running_loss += loss.item()
 
         # validate
-        for buffer in net.buffers():  # batch norm's means differ by process: all take those that rank 0 saves
+        for buffer in (
+            net.buffers()
+        ):  # batch norm's means differ by process: all take those that rank 0 saves
             distributed.broadcast(buffer, src=0)
         net.eval()
         acc, val_loss = 0, 0.0
@@ -130,16 +171,29 @@ def main() -> None:
         distributed.all_reduce(sums)  # over all processes
         train_loss, val_loss, val_accurate = sums.tolist()
         if not math.isfinite(train_loss):
-            raise SystemExit(f"error: the loss is {train_loss}: training has diverged. Try a smaller --lr")
-        history.append({"train_loss": train_loss, "val_loss": val_loss, "val_accuracy": val_accurate, "amp": args.amp})
+            raise SystemExit(
+                f"error: the loss is {train_loss}: training has diverged. Try a smaller --lr"
+            )
+        history.append(
+            {
+                "train_loss": train_loss,
+                "val_loss": val_loss,
+                "val_accuracy": val_accurate,
+                "amp": args.amp,
+            }
+        )
         if rank == 0:
-            print(f"[epoch {epoch + 1}] train_loss: {train_loss:.3f}  val_accuracy: {val_accurate:.3f}")
+            print(
+                f"[epoch {epoch + 1}] train_loss: {train_loss:.3f}  val_accuracy: {val_accurate:.3f}"
+            )
             if val_accurate > best_acc:
                 history[-1]["best"] = True
                 save(net.state_dict(), save_path)
             save_checkpoint(last_path, history, net=net, optimizer=optimizer)
             draw_results(save_path, history)
-            print(f"epoch {epoch + 1} took {time.time() - start:.1f} s, {bar.waited:.1f} s of it waiting for images")
+            print(
+                f"epoch {epoch + 1} took {time.time() - start:.1f} s, {bar.waited:.1f} s of it waiting for images"
+            )
         best_acc = max(best_acc, val_accurate)
 
     distributed.destroy_process_group()
@@ -147,7 +201,9 @@ def main() -> None:
         print("Finished Training")
         print(f"best val_accuracy: {best_acc:.3f}, with the weights in {save_path}")
         net.load_state_dict(torch.load(save_path, map_location=device, weights_only=True))
-        draw_mistakes(save_path, net, DataLoader(validate_dataset, batch_size=args.batch_size), cla_dict)
+        draw_mistakes(
+            save_path, net, DataLoader(validate_dataset, batch_size=args.batch_size), cla_dict
+        )
 
 
 if __name__ == "__main__":

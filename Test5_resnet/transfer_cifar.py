@@ -20,7 +20,11 @@ from model import BasicBlock
 from plots import new_figure
 
 CAT, HORSE = 3, 7
-HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), (0, 1, 2))  # mean and standard deviation, and the order of the channels
+HALF = (
+    (0.5, 0.5, 0.5),
+    (0.5, 0.5, 0.5),
+    (0, 1, 2),
+)  # mean and standard deviation, and the order of the channels
 PREPROCESSING = {
     "as in training (0.5 / 0.5)": HALF,
     "ImageNet's mean and deviation": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), (0, 1, 2)),
@@ -47,7 +51,9 @@ def train(net: nn.Sequential, data: Images, batch_size: int, steps: int, lr: flo
     scheduler = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
     batches: list[torch.Tensor] = []
     for _ in range(steps):
-        if not batches:  # another order in each pass; what is left over of a whole batch waits for the next pass
+        if (
+            not batches
+        ):  # another order in each pass; what is left over of a whole batch waits for the next pass
             order = torch.randperm(len(images)).to(images.device)
             batches = list(order.split(batch_size)[: max(1, len(images) // batch_size)])
         index = batches.pop(0)
@@ -62,11 +68,15 @@ def accuracy(net: nn.Sequential, data: Images, values: tuple = HALF) -> float:
     """The share of the images whose class the net predicts; `values` go to normalize."""
     net.eval()
     with torch.no_grad():
-        predicted = torch.cat([net(normalize(batch, *values)).argmax(dim=1) for batch in data[0].split(250)])
+        predicted = torch.cat(
+            [net(normalize(batch, *values)).argmax(dim=1) for batch in data[0].split(250)]
+        )
     return (predicted == data[1]).float().mean().item()
 
 
-def choose(data: datasets.CIFAR10, classes: list[int], count: int, device: torch.device | str) -> Images:
+def choose(
+    data: datasets.CIFAR10, classes: list[int], count: int, device: torch.device | str
+) -> Images:
     """The first `count` images of each of the classes, with the places in `classes` as labels."""
     targets = torch.tensor(data.targets)
     places = [(targets == label).nonzero().flatten()[:count] for label in classes]
@@ -118,11 +128,16 @@ def draw(path: Path, results: dict[tuple, list[float]]) -> None:
 
 
 def main() -> None:
-    args = read_options(__doc__, (1000, "training images of each of the eight classes"), 8, "transfer_cifar.png")
+    args = read_options(
+        __doc__, (1000, "training images of each of the eight classes"), 8, "transfer_cifar.png"
+    )
     train_set, test_set = (open_cifar10(args.data_path, train=train) for train in (True, False))
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
     eight = [label for label in range(10) if label not in (CAT, HORSE)]
-    data, test_eight = choose(train_set, eight, args.images, device), choose(test_set, eight, 1000, device)
+    data, test_eight = (
+        choose(train_set, eight, args.images, device),
+        choose(test_set, eight, 1000, device),
+    )
     test_two = choose(test_set, [CAT, HORSE], 1000, device)
 
     results: dict[tuple, list[float]] = {}  # what was tried: its accuracy for each seed
@@ -137,10 +152,14 @@ def main() -> None:
             few = choose(train_set, [CAT, HORSE], count, device)
             for way in WAYS:
                 accuracy_of_two = accuracy(transfer(way, net.state_dict(), few), test_two)
-                results.setdefault((f"{count} images of each class", way), []).append(accuracy_of_two)
+                results.setdefault((f"{count} images of each class", way), []).append(
+                    accuracy_of_two
+                )
         print(f"seed {seed}: " + ", ".join(f"{runs[-1]:.3f}" for runs in results.values()))
     for what, runs in results.items():
-        print(f"{', '.join(what)}: {sum(runs) / len(runs):.3f} ({min(runs):.3f} to {max(runs):.3f})")
+        print(
+            f"{', '.join(what)}: {sum(runs) / len(runs):.3f} ({min(runs):.3f} to {max(runs):.3f})"
+        )
 
     draw(args.save, results)
 

@@ -21,8 +21,22 @@ Color = tuple[int, int, int]
 Point = tuple[float, float]
 
 WHITE, CREAM, YELLOW, GOLD = (244, 243, 238), (248, 232, 180), (250, 210, 30), (240, 165, 15)
-PINK, RED, PURPLE, BROWN, GREEN = (232, 110, 160), (196, 24, 44), (128, 52, 150), (82, 48, 22), (70, 118, 44)
-GARDENS = (GREEN, (44, 78, 34), (120, 148, 90), (150, 180, 214), (96, 82, 62), (30, 34, 28), (190, 190, 180))
+PINK, RED, PURPLE, BROWN, GREEN = (
+    (232, 110, 160),
+    (196, 24, 44),
+    (128, 52, 150),
+    (82, 48, 22),
+    (70, 118, 44),
+)
+GARDENS = (
+    GREEN,
+    (44, 78, 34),
+    (120, 148, 90),
+    (150, 180, 214),
+    (96, 82, 62),
+    (30, 34, 28),
+    (190, 190, 180),
+)
 
 
 def vary(rng: random.Random, color: Color, amount: int = 22) -> Color:
@@ -55,7 +69,15 @@ class Flower:
         y = distance * self.radius * math.sin(angle + self.turn) * self.tilt
         return self.center[0] + x, self.center[1] + y
 
-    def petal(self, angle: float, start: float, end: float, width: float, color: Color, pointed: bool = False) -> None:
+    def petal(
+        self,
+        angle: float,
+        start: float,
+        end: float,
+        width: float,
+        color: Color,
+        pointed: bool = False,
+    ) -> None:
         """One petal from `start` to `end` (in radii); `width` is its half-angle at the widest place."""
         outline = []
         for step in range(7):
@@ -67,7 +89,15 @@ class Flower:
         points += [self.at(distance, angle - half) for distance, half in reversed(outline)]
         self.draw.polygon(points, fill=color)
 
-    def ring(self, count: int, start: float, end: float, width: float, color: Color, pointed: bool = False) -> None:
+    def ring(
+        self,
+        count: int,
+        start: float,
+        end: float,
+        width: float,
+        color: Color,
+        pointed: bool = False,
+    ) -> None:
         """`count` petals around the centre, each a little different in place, length and colour."""
         offset = self.rng.uniform(0, 2 * math.pi)
         for i in range(count):
@@ -82,7 +112,9 @@ class Flower:
         for _ in range(dots):
             x, y = self.at(radius * math.sqrt(self.rng.random()), self.rng.uniform(0, 2 * math.pi))
             size = max(1.0, 0.025 * self.radius)
-            self.draw.ellipse((x - size, y - size, x + size, y + size), fill=vary(self.rng, dot_color))
+            self.draw.ellipse(
+                (x - size, y - size, x + size, y + size), fill=vary(self.rng, dot_color)
+            )
 
 
 def draw_daisy(flower: Flower) -> None:
@@ -137,7 +169,12 @@ def draw_sunflower(flower: Flower) -> None:
     count = rng.randint(16, 24)
     flower.ring(count, 0.3, 1.05, 3.4 / count, shade(color, 0.85), pointed=True)
     flower.ring(count, 0.3, 0.95, 3.0 / count, color, pointed=True)
-    flower.disc(rng.uniform(0.4, 0.52), vary(rng, rng.choice([BROWN, BROWN, (120, 90, 30)])), 70, shade(BROWN, 0.6))
+    flower.disc(
+        rng.uniform(0.4, 0.52),
+        vary(rng, rng.choice([BROWN, BROWN, (120, 90, 30)])),
+        70,
+        shade(BROWN, 0.6),
+    )
 
 
 def draw_tulip(flower: Flower) -> None:
@@ -160,11 +197,22 @@ def draw_tulip(flower: Flower) -> None:
         points = []
         for x, y in left + right[::-1]:
             turned = (x * cos - y * sin, x * sin + y * cos)
-            points.append((flower.center[0] + flower.radius * turned[0], flower.center[1] + flower.radius * turned[1]))
+            points.append(
+                (
+                    flower.center[0] + flower.radius * turned[0],
+                    flower.center[1] + flower.radius * turned[1],
+                )
+            )
         flower.draw.polygon(points, fill=tone, outline=shade(tone, 0.75))
 
     spread = rng.uniform(0.35, 0.6)
-    for lean, factor in ((-0.5 * spread, 0.7), (0.5 * spread, 0.7), (-spread, 0.88), (spread, 0.82), (0.0, 1.0)):
+    for lean, factor in (
+        (-0.5 * spread, 0.7),
+        (0.5 * spread, 0.7),
+        (-spread, 0.88),
+        (spread, 0.82),
+        (0.0, 1.0),
+    ):
         cup_petal(lean, shade(color, factor))
 
 
@@ -183,8 +231,16 @@ def draw_background(rng: random.Random, size: tuple[int, int]) -> Image.Image:
     small = Image.new("RGB", (max(4, size[0] // 12), max(4, size[1] // 12)), base)
     draw = ImageDraw.Draw(small)
     for _ in range(rng.randint(4, 14)):
-        color = vary(rng, rng.choice([base, base, base, GREEN, (60, 90, 40), (110, 96, 70), YELLOW, PINK, WHITE]), 34)
-        x, y, r = rng.uniform(0, small.width), rng.uniform(0, small.height), rng.uniform(1, small.width / 5)
+        color = vary(
+            rng,
+            rng.choice([base, base, base, GREEN, (60, 90, 40), (110, 96, 70), YELLOW, PINK, WHITE]),
+            34,
+        )
+        x, y, r = (
+            rng.uniform(0, small.width),
+            rng.uniform(0, small.height),
+            rng.uniform(1, small.width / 5),
+        )
         draw.ellipse((x - r, y - r, x + r, y + r), fill=color)
     return small.filter(ImageFilter.GaussianBlur(1.2)).resize(size, Image.Resampling.BICUBIC)
 
@@ -208,7 +264,10 @@ def draw_picture(class_name: str, rng: random.Random) -> Image.Image:
         draw.line((*center, *stem_end), fill=vary(rng, GREEN), width=stem_width)
         for _ in range(rng.randint(0, 3)):  # leaves, whatever the flower
             foot = (stem_end[0] + rng.uniform(-1, 1) * radius, stem_end[1])
-            tip = (foot[0] + rng.uniform(-1.2, 1.2) * radius, foot[1] - rng.uniform(0.6, 1.8) * radius)
+            tip = (
+                foot[0] + rng.uniform(-1.2, 1.2) * radius,
+                foot[1] - rng.uniform(0.6, 1.8) * radius,
+            )
             middle = ((foot[0] + tip[0]) / 2, (foot[1] + tip[1]) / 2)
             wide = rng.uniform(0.1, 0.25) * radius
             leaf = [foot, (middle[0] - wide, middle[1]), tip, (middle[0] + wide, middle[1])]
@@ -237,9 +296,13 @@ def draw_demo_set(folder: Path, images_per_class: int = 200, seed: int = 0) -> N
             class_folder = unfinished / class_name
             class_folder.mkdir(parents=True)
             for i in range(images_per_class):
-                rng = random.Random(f"{seed} {class_name} {i}")  # a string gives the same stream on every machine
+                rng = random.Random(
+                    f"{seed} {class_name} {i}"
+                )  # a string gives the same stream on every machine
                 picture = draw_picture(class_name, rng)
-                picture.save(class_folder / f"{class_name}_{i:03d}.jpg", quality=rng.randint(75, 95))
+                picture.save(
+                    class_folder / f"{class_name}_{i:03d}.jpg", quality=rng.randint(75, 95)
+                )
         unfinished.rename(folder)
 
 
@@ -247,7 +310,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="the folder to make; one subfolder per class")
     parser.add_argument("--images-per-class", type=int, default=200, help="(default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="another seed draws other pictures (default: %(default)s)")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="another seed draws other pictures (default: %(default)s)",
+    )
     args = parser.parse_args()
     if args.images_per_class < 1:
         parser.error("--images-per-class must be 1 or more")

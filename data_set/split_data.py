@@ -44,9 +44,17 @@ ARCHIVE_BYTES = 228_813_984
 TIMEOUT = 60  # seconds without a byte after which a download ends
 
 # what counts as an image is the same in the lesson folders. Pillow opens .mpo as a JPEG, so OPEN does not list it
-ENDINGS = {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN or kind == "MPO"}
-HIDDEN = re.compile(r"(^|/)(\.|(__MACOSX|@eaDir|\$RECYCLE\.BIN|System Volume Information)(/|$))", re.IGNORECASE)
-Image.MAX_IMAGE_PIXELS = 2**28  # Pillow refuses twice as many; its own limit is below what phones take
+ENDINGS = {
+    ending
+    for ending, kind in Image.registered_extensions().items()
+    if kind in Image.OPEN or kind == "MPO"
+}
+HIDDEN = re.compile(
+    r"(^|/)(\.|(__MACOSX|@eaDir|\$RECYCLE\.BIN|System Volume Information)(/|$))", re.IGNORECASE
+)
+Image.MAX_IMAGE_PIXELS = (
+    2**28
+)  # Pillow refuses twice as many; its own limit is below what phones take
 
 
 class SplitError(Exception):
@@ -54,16 +62,32 @@ class SplitError(Exception):
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Split photos into train/ and val/, 10 % of each class to val/.")
+    parser = argparse.ArgumentParser(
+        description="Split photos into train/ and val/, 10 % of each class to val/."
+    )
     add = parser.add_argument
-    add("--data-path", type=Path, default=HERE / "flower_data", help="where train/ and val/ go (default: %(default)s)")
+    add(
+        "--data-path",
+        type=Path,
+        default=HERE / "flower_data",
+        help="where train/ and val/ go (default: %(default)s)",
+    )
     add("--overwrite", action="store_true", help="replace train/ and val/ where they exist")
     add("--seed", type=int, default=0, help="another seed, another split (default: %(default)s)")
     add = parser.add_mutually_exclusive_group().add_argument
-    add("--photos", type=Path, help="one subfolder of photos per class (default: flower_photos in --data-path)")
+    add(
+        "--photos",
+        type=Path,
+        help="one subfolder of photos per class (default: flower_photos in --data-path)",
+    )
     add("--download", action="store_true", help="fetch the official flower photos first (229 MB)")
     add("--demo", action="store_true", help="draw a demo set and split that: needs no network")
-    add("--check", type=Path, metavar="PATH", help="only list the images in PATH that cannot be read")
+    add(
+        "--check",
+        type=Path,
+        metavar="PATH",
+        help="only list the images in PATH that cannot be read",
+    )
     return parser.parse_args()
 
 
@@ -71,13 +95,19 @@ def find_images(folder: Path) -> list[Path]:
     """The files in `folder` and its subfolders with an image's ending, in the same order on every machine. Hidden and
     system folders are passed over, and the other files counted and named."""
     names = {path: path.relative_to(folder).as_posix() for path in folder.rglob("*")}
-    files = [path for path in sorted(names, key=names.get) if not HIDDEN.search(names[path]) and not path.is_dir()]
+    files = [
+        path
+        for path in sorted(names, key=names.get)
+        if not HIDDEN.search(names[path]) and not path.is_dir()
+    ]
     others: dict[str, list[str]] = {}
     for path in files:
         if path.suffix.lower() not in ENDINGS:
             others.setdefault(path.suffix.lower() or "other", []).append(names[path])
     for ending, left_out in others.items():
-        print(f"left out of {folder}: {len(left_out)} {ending} files that Pillow cannot open, such as {left_out[0]}")
+        print(
+            f"left out of {folder}: {len(left_out)} {ending} files that Pillow cannot open, such as {left_out[0]}"
+        )
     return [path for path in files if path.suffix.lower() in ENDINGS]
 
 
@@ -110,17 +140,25 @@ def check(folder: Path) -> None:
     print(f"reading {len(images)} images ...")
     readable = sum(map(can_be_read, images))
     if readable < len(images):
-        raise SplitError(f"{len(images) - readable} of {len(images)} images in {folder} cannot be read")
+        raise SplitError(
+            f"{len(images) - readable} of {len(images)} images in {folder} cannot be read"
+        )
     print(f"all {readable} images in {folder} can be read")
 
 
 def find_photos(photos: Path) -> dict[str, list[Path]]:
     """The readable images of each class folder in `photos`. Raises SplitError if there are none, or a class has one."""
     print(f"reading the photos in {photos} ...")
-    if loose := [path.name for path in photos.glob("*") if path.is_file() and path.suffix.lower() in ENDINGS]:
-        print(f"left out of {photos}: {len(loose)} images that lie in no class's folder, such as {min(loose)}")
+    if loose := [
+        path.name for path in photos.glob("*") if path.is_file() and path.suffix.lower() in ENDINGS
+    ]:
+        print(
+            f"left out of {photos}: {len(loose)} images that lie in no class's folder, such as {min(loose)}"
+        )
     folders = [path for path in photos.glob("*") if path.is_dir() and not HIDDEN.search(path.name)]
-    classes = {folder.name: list(filter(can_be_read, find_images(folder))) for folder in sorted(folders)}
+    classes = {
+        folder.name: list(filter(can_be_read, find_images(folder))) for folder in sorted(folders)
+    }
     if not any(classes.values()):
         raise SplitError(
             f"no photos in {photos}: fetch the flowers with --download, draw a demo set with --demo, "
@@ -128,12 +166,17 @@ def find_photos(photos: Path) -> dict[str, list[Path]]:
         )
     for class_name, files in classes.items():
         if len(files) < 2:
-            raise SplitError(f"{photos / class_name} holds {len(files)} readable photos: at least 2 are needed")
+            raise SplitError(
+                f"{photos / class_name} holds {len(files)} readable photos: at least 2 are needed"
+            )
     return classes
 
 
 def is_official(archive: Path) -> bool:
-    return archive.is_file() and hashlib.md5(archive.read_bytes(), usedforsecurity=False).hexdigest() == MD5
+    return (
+        archive.is_file()
+        and hashlib.md5(archive.read_bytes(), usedforsecurity=False).hexdigest() == MD5
+    )
 
 
 def fetch(path: Path) -> None:
@@ -155,7 +198,11 @@ def unpack(archive: Path, target: Path) -> None:
     with tarfile.open(archive, "r:gz") as tar:
         for member in tar:
             parts = PurePosixPath(member.name).parts
-            if parts[:1] != ("flower_photos",) or ".." in parts or not (member.isfile() or member.isdir()):
+            if (
+                parts[:1] != ("flower_photos",)
+                or ".." in parts
+                or not (member.isfile() or member.isdir())
+            ):
                 raise ValueError(f"it holds {member.name[:80]!r}")
             if member.isfile():
                 path = target.joinpath(*parts)
@@ -173,26 +220,36 @@ def download_photos(photos: Path, work: Path) -> None:
             fetch(work / ARCHIVE)
             (work / ARCHIVE).rename(archive)
     except (OSError, http.client.HTTPException) as error:
-        raise SplitError(f"cannot download {URL} ({error}): put it at {archive} by hand, or use --demo") from None
+        raise SplitError(
+            f"cannot download {URL} ({error}): put it at {archive} by hand, or use --demo"
+        ) from None
     if not is_official(archive):
-        raise SplitError(f"{archive} is not the official archive (MD5 {MD5}): delete it and run --download again")
+        raise SplitError(
+            f"{archive} is not the official archive (MD5 {MD5}): delete it and run --download again"
+        )
     try:
         unpack(archive, work)
     except (tarfile.TarError, zlib.error, EOFError, ValueError) as error:
-        raise SplitError(f"cannot unpack {archive} ({error}): delete it and run --download again") from None
+        raise SplitError(
+            f"cannot unpack {archive} ({error}): delete it and run --download again"
+        ) from None
     (work / "flower_photos").rename(photos)
 
 
 def lock(file: IO[str], data_path: Path) -> None:
     """Lock the open file until this process ends. Raises SplitError if another process has locked it."""
-    with contextlib.suppress(OSError):  # some network drives have no locks, and there is nothing to be done about it
+    with contextlib.suppress(
+        OSError
+    ):  # some network drives have no locks, and there is nothing to be done about it
         try:
             if sys.platform == "win32":
                 msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
             else:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
-            raise SplitError(f"another split_data.py is at work in {data_path}: wait until it has ended") from None
+            raise SplitError(
+                f"another split_data.py is at work in {data_path}: wait until it has ended"
+            ) from None
 
 
 @contextlib.contextmanager
@@ -244,7 +301,9 @@ def split(photos: Path, data_path: Path, work: Path, seed: int) -> None:
         print(f"{class_name}: {len(files) - val_count} for training, {val_count} for validation")
     all_files = [path for files in classes.values() for path in files]
     for path in all_files:
-        copy = work / "building" / ("val" if path in val_files else "train") / path.relative_to(photos)
+        copy = (
+            work / "building" / ("val" if path in val_files else "train") / path.relative_to(photos)
+        )
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
     (work / "building").rename(work / "new")  # complete
@@ -254,7 +313,9 @@ def split(photos: Path, data_path: Path, work: Path, seed: int) -> None:
 
 
 def names_in(*folders: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for folder in folders for path in folder.rglob("*.jpg"))
+    return sorted(
+        path.relative_to(folder).as_posix() for folder in folders for path in folder.rglob("*.jpg")
+    )
 
 
 def run(args: argparse.Namespace, work: Path) -> None:
@@ -262,13 +323,20 @@ def run(args: argparse.Namespace, work: Path) -> None:
     data_path, train, val = args.data_path, args.data_path / "train", args.data_path / "val"
     photos = args.photos or data_path / ("demo_photos" if args.demo else "flower_photos")
     source, target = photos.resolve(), data_path.resolve()
-    if source in (target, *target.parents) or {train.resolve(), val.resolve()} & {source, *source.parents}:
-        raise SplitError(f"{photos} overlaps with train/ and val/ in {data_path}: choose another --data-path")
+    if source in (target, *target.parents) or {train.resolve(), val.resolve()} & {
+        source,
+        *source.parents,
+    }:
+        raise SplitError(
+            f"{photos} overlaps with train/ and val/ in {data_path}: choose another --data-path"
+        )
     if existing := [str(part) for part in (train, val) if lexists(part) and not args.overwrite]:
         if args.demo and photos.is_dir() and names_in(photos) == names_in(train, val):
             print(f"the demo set is in {data_path} already (--overwrite splits it anew)")
             return
-        raise SplitError(f"{' and '.join(existing)} exist(s) already: use --overwrite to replace train/ and val/")
+        raise SplitError(
+            f"{' and '.join(existing)} exist(s) already: use --overwrite to replace train/ and val/"
+        )
     if args.demo and not photos.exists():
         print("drawing the demo set ...")
         draw_demo_set(work / "demo_photos")
@@ -280,7 +348,9 @@ def run(args: argparse.Namespace, work: Path) -> None:
 
 def main() -> None:
     args = parse_args()
-    with contextlib.suppress(AttributeError):  # a log gets each line at once, and a letter that it cannot hold escaped
+    with contextlib.suppress(
+        AttributeError
+    ):  # a log gets each line at once, and a letter that it cannot hold escaped
         sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
     try:
         if args.check:

@@ -58,9 +58,20 @@ def child(side: str, folder: str, data: str, output: str, epochs: str, device: s
     if side in ("lesson", "videos"):
         loaders = plain.make_loaders(folder, data_path, plain.DEFAULTS[folder][1], workers)
         net = plain.make_net(folder, len(loaders[0].dataset.classes))
-        plain.train(folder, net, loaders, int(epochs), device=device, save_path=output_dir / "plain.pth")
+        plain.train(
+            folder, net, loaders, int(epochs), device=device, save_path=output_dir / "plain.pth"
+        )
     else:
-        fixed = ["--data-path", data, "--output-dir", output, "--epochs", epochs, "--device", device]
+        fixed = [
+            "--data-path",
+            data,
+            "--output-dir",
+            output,
+            "--epochs",
+            epochs,
+            "--device",
+            device,
+        ]
         sys.argv = ["train.py", *fixed, *(["--weights", "none"] if folder == plain.RESNET else [])]
         sys.argv += ["--amp"] if side == "--amp" else []
         runpy.run_path(str(ROOT / folder / "train.py"), run_name="__main__")
@@ -74,7 +85,10 @@ def peak_memory(workers: int) -> float:
         import resource
     except ImportError:
         return float("nan")
-    own, largest = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    own, largest = (
+        resource.getrusage(who).ru_maxrss
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
     return (own + workers * largest) / (1e6 if sys.platform == "darwin" else 1e3)
 
 
@@ -83,14 +97,23 @@ def measure(side: str, folder: str, data_path: Path, epochs: int, device: str) -
     with tempfile.TemporaryDirectory() as output_dir:
         options = [side, folder, data_path, output_dir, epochs, device]
         paths = os.pathsep.join(map(str, (ROOT / folder, ROOT / "tests")))
-        command = [sys.executable, "-c", "import sys, benchmark; benchmark.child(*sys.argv[1:])", *map(str, options)]
+        command = [
+            sys.executable,
+            "-c",
+            "import sys, benchmark; benchmark.child(*sys.argv[1:])",
+            *map(str, options),
+        ]
         environment = {**os.environ, "PYTHONPATH": paths, "MPLBACKEND": "agg"}
         start = time.perf_counter()
         subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environment)
         process = time.perf_counter() - start
         measured = json.loads((Path(output_dir) / "measured.json").read_text(encoding="utf-8"))
     steps = measured.pop("steps")
-    return {**measured, "process": process, "step": statistics.median(steps[min(2, len(steps) - 1) :])}
+    return {
+        **measured,
+        "process": process,
+        "step": statistics.median(steps[min(2, len(steps) - 1) :]),
+    }
 
 
 def draw_data(folder: str, place: Path, images: int) -> Path:
@@ -106,21 +129,36 @@ def draw_data(folder: str, place: Path, images: int) -> Path:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--lessons", nargs="+", choices=RACES, default=list(RACES), help="which (default: all)")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each side is run (default: %(default)s)")
-    parser.add_argument("--data-path", type=Path, help="flower photos, in train/ and val/, instead of drawn ones")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--lessons", nargs="+", choices=RACES, default=list(RACES), help="which (default: all)"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="how often each side is run (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--data-path", type=Path, help="flower photos, in train/ and val/, instead of drawn ones"
+    )
     parser.add_argument("--cifar-path", type=Path, help="root of a CIFAR-10 instead of a drawn one")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda:0, mps, ... (default: %(default)s)")
+    parser.add_argument(
+        "--device", default="cpu", help="cpu, cuda:0, mps, ... (default: %(default)s)"
+    )
     parser.add_argument("--amp", action="store_true", help="a column for train.py --amp")
     args = parser.parse_args()
     sides = [side for side in SIDES if side != "--amp" or args.amp]
 
-    print(f"torch {torch.__version__}, {args.device}, {torch.get_num_threads()} threads, {args.rounds} rounds")
+    print(
+        f"torch {torch.__version__}, {args.device}, {torch.get_num_threads()} threads, {args.rounds} rounds"
+    )
     print(*(f"{side}: {SIDES[side]}" for side in sides), sep="\n")
     with tempfile.TemporaryDirectory() as place:
         for folder in args.lessons:
-            given, (images, epochs) = args.cifar_path if folder == plain.LENET else args.data_path, RACES[folder]
+            given, (images, epochs) = (
+                args.cifar_path if folder == plain.LENET else args.data_path,
+                RACES[folder],
+            )
             data_path = (given or draw_data(folder, Path(place), images)).resolve()
             runs: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
             for number in range(args.rounds):
@@ -129,9 +167,17 @@ def main() -> None:
             for side in sides:
                 print(f"{folder:<20} {side:<9}", end="")
                 for what in ("process", "step"):
-                    found = [a[what] / b[what] for a, b in zip(runs["lesson"], runs[side], strict=True)]
-                    print(f" {what} {statistics.median(found):.2f} ({min(found):.2f} to {max(found):.2f})  ", end="")
-                seconds, memory = (statistics.median(run[what] for run in runs[side]) for what in ("process", "memory"))
+                    found = [
+                        a[what] / b[what] for a, b in zip(runs["lesson"], runs[side], strict=True)
+                    ]
+                    print(
+                        f" {what} {statistics.median(found):.2f} ({min(found):.2f} to {max(found):.2f})  ",
+                        end="",
+                    )
+                seconds, memory = (
+                    statistics.median(run[what] for run in runs[side])
+                    for what in ("process", "memory")
+                )
                 print(f"{seconds:6.1f} s {memory:6.0f} MB", flush=True)
 
 

@@ -11,7 +11,9 @@ from drawn import draw_cifar10, draw_data_set, md5_of_cifar10
 from running import LESSONS, Patch, Tiny, load
 from torchvision.datasets import CIFAR10
 
-if hasattr(os, "fork"):  # the server of running.start() loads torch while pytest does, without screen and GPU
+if hasattr(
+    os, "fork"
+):  # the server of running.start() loads torch while pytest does, without screen and GPU
     from multiprocessing import forkserver
 
     with Patch.context() as patch:
@@ -57,7 +59,9 @@ def one_result_on_every_machine(request: pytest.FixtureRequest, monkeypatch: Pat
     """No screen, and no accelerator but in the tests that are marked so."""
     monkeypatch.setenv("MPLBACKEND", "agg")
     monkeypatch.setenv("COLUMNS", "300")  # argparse then breaks no path
-    monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.5)  # a failed run's workers end sooner
+    monkeypatch.setattr(
+        torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.5
+    )  # a failed run's workers end sooner
     if "accelerator" not in request.keywords:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
         monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)

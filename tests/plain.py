@@ -12,16 +12,25 @@ LENET, ALEXNET, VGG, GOOGLENET, RESNET = LESSONS
 # number of epochs, batch size, learning rate
 DEFAULTS = {LENET: (5, 36, 0.001), ALEXNET: (10, 32, 0.0002), VGG: (30, 32, 0.0001), GOOGLENET: (30, 32, 0.0003),
             RESNET: (3, 16, 0.0001)}  # fmt: skip
-QUICK: dict[str, tuple[str, list[str], list[str]]] = {  # weights file, options of predict.py and of train.py
+QUICK: dict[
+    str, tuple[str, list[str], list[str]]
+] = {  # weights file, options of predict.py and of train.py
     LENET: ("Lenet.pth", [], []),
     ALEXNET: ("AlexNet.pth", [], []),
     VGG: ("vgg11Net.pth", ["--model-name", "vgg11"], ["--model-name", "vgg11"]),
     GOOGLENET: ("googleNet.pth", [], []),
-    RESNET: ("resNet18.pth", ["--model-name", "resnet18"], ["--model-name", "resnet18", "--weights", "none"]),
+    RESNET: (
+        "resNet18.pth",
+        ["--model-name", "resnet18"],
+        ["--model-name", "resnet18", "--weights", "none"],
+    ),
 }
 QUICKER = {  # of model.py: what makes its net compute, and be saved, quickly
     ALEXNET: [("2048", "32")],
-    VGG: [("2048", "16"), ('64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512', '4, "M", 4, "M", 4, "M", 4, "M"')],
+    VGG: [
+        ("2048", "16"),
+        ('64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512', '4, "M", 4, "M", 4, "M", 4, "M"'),
+    ],
     GOOGLENET: [("4 * 4, 1024", "4 * 4, 16"), ("fc2 = nn.Linear(1024", "fc2 = nn.Linear(16")],
     RESNET: [("[2, 2, 2, 2]", "[1, 1, 1, 1]")],
 }
@@ -50,7 +59,11 @@ def quick_lesson(folder: str, place: Path) -> Path:
 
 
 def transform(folder: str, train: bool = False) -> transforms.Compose:
-    mean, std = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)) if folder == RESNET else ((0.5,) * 3, (0.5,) * 3)
+    mean, std = (
+        ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+        if folder == RESNET
+        else ((0.5,) * 3, (0.5,) * 3)
+    )
     if folder == LENET:
         size = [transforms.Resize((32, 32))]
     elif train:
@@ -62,14 +75,27 @@ def transform(folder: str, train: bool = False) -> transforms.Compose:
     return transforms.Compose([*size, transforms.ToTensor(), transforms.Normalize(mean, std)])
 
 
-def make_loaders(folder: str, data_path: Path, batch_size: int, workers: int = 0) -> tuple[DataLoader, DataLoader]:
+def make_loaders(
+    folder: str, data_path: Path, batch_size: int, workers: int = 0
+) -> tuple[DataLoader, DataLoader]:
     if folder == LENET:
-        sets = [datasets.CIFAR10(data_path, train=train, transform=transform(folder)) for train in (True, False)]
-        sets[1] = TensorDataset(*next(iter(DataLoader(sets[1], batch_size=len(sets[1])))))  # as the lesson does
+        sets = [
+            datasets.CIFAR10(data_path, train=train, transform=transform(folder))
+            for train in (True, False)
+        ]
+        sets[1] = TensorDataset(
+            *next(iter(DataLoader(sets[1], batch_size=len(sets[1]))))
+        )  # as the lesson does
     else:
-        sets = [datasets.ImageFolder(data_path / p, transform(folder, train=p == "train")) for p in ("train", "val")]
+        sets = [
+            datasets.ImageFolder(data_path / p, transform(folder, train=p == "train"))
+            for p in ("train", "val")
+        ]
     sizes = batch_size, 200 if folder == LENET else batch_size
-    return tuple(DataLoader(s, n, shuffle=s is sets[0], num_workers=workers) for s, n in zip(sets, sizes, strict=True))
+    return tuple(
+        DataLoader(s, n, shuffle=s is sets[0], num_workers=workers)
+        for s, n in zip(sets, sizes, strict=True)
+    )
 
 
 def train(

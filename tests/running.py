@@ -130,7 +130,9 @@ def run_here(script: Path, *options: object) -> Result:
 
 
 def run_and_exit(method: str, script: Path, *options: object) -> None:
-    multiprocessing.set_start_method(method, force=True)  # of data workers: not by a server of this server
+    multiprocessing.set_start_method(
+        method, force=True
+    )  # of data workers: not by a server of this server
     torch.set_num_threads(1)  # several run at once
     sys.exit(run_here(script, *options).status)
 
@@ -138,7 +140,9 @@ def run_and_exit(method: str, script: Path, *options: object) -> None:
 def start(script: Path, *options: object) -> multiprocessing.Process:
     """Start a script in a process of its own that has torch imported already, where the system can do so."""
     context = multiprocessing.get_context("forkserver" if hasattr(os, "fork") else "spawn")
-    process = context.Process(target=run_and_exit, args=(multiprocessing.get_start_method(), script, *options))
+    process = context.Process(
+        target=run_and_exit, args=(multiprocessing.get_start_method(), script, *options)
+    )
     process.start()
     return process
 
@@ -147,7 +151,9 @@ class Killed(BaseException):
     """Stands for SIGKILL: no operation on a file follows it."""
 
 
-def is_stopped(at: int, error: type, operations: list[tuple], function: Callable, *args: object) -> bool:
+def is_stopped(
+    at: int, error: type, operations: list[tuple], function: Callable, *args: object
+) -> bool:
     """Whether a function came to its operation on files number `at`, which raises `error`; if Killed, all later."""
     count = itertools.count(1)
 
@@ -159,7 +165,9 @@ def is_stopped(at: int, error: type, operations: list[tuple], function: Callable
     with contextlib.suppress(Killed), Patch.context() as patch:
         for place, name in operations:
             operation = getattr(place, name)
-            patch.setattr(place, name, lambda *args, o=operation, **options: counted(o, *args, **options))
+            patch.setattr(
+                place, name, lambda *args, o=operation, **options: counted(o, *args, **options)
+            )
         function(*args)
     return next(count) > at
 

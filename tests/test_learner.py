@@ -79,7 +79,10 @@ def test_a_changed_train_py_trains_resumes_and_predicts(name: str, run: Tiny) ->
     result = works(run.train("--resume", "--epochs", 3))
     assert [line[:9] for line in result.lines("[epoch")] == ["[epoch 2]", "[epoch 3]"]
     assert len(run.history()) == 3 and len(run.history()[-1]) >= 3
-    assert json.loads((run.folder / "class_indices.json").read_text(encoding="ascii")) == {"0": "blue", "1": "red"}
+    assert json.loads((run.folder / "class_indices.json").read_text(encoding="ascii")) == {
+        "0": "blue",
+        "1": "red",
+    }
     assert "class: red" in works(run.predict()).out
 
 
@@ -94,22 +97,35 @@ def test_shuffling_the_validation_set_gives_the_same_accuracy(run: Tiny) -> None
     assert run.history()[-1]["val_accuracy"] == sum(right) / len(images)
 
 
-def test_the_best_epochs_weights_are_kept_and_the_picture_follows(run: Tiny, monkeypatch: Patch) -> None:
+def test_the_best_epochs_weights_are_kept_and_the_picture_follows(
+    run: Tiny, monkeypatch: Patch
+) -> None:
     snapshot = '        save(net.state_dict(), args.output_dir / f"epoch{epoch + 1}.pth")\n        history.append('
     accuracies = "val_accurate = [0.5, 0.8, 0.8, 0.6][epoch]"
-    snapshots = [("val_accurate = acc / val_num", accuracies), ("        history.append(", snapshot)]
+    snapshots = [
+        ("val_accurate = acc / val_num", accuracies),
+        ("        history.append(", snapshot),
+    ]
     marked, axvline, epochs = [], Axes.axvline, [f"epoch{n}" for n in (1, 2, 3, 4)]
-    monkeypatch.setattr(Axes, "axvline", lambda self, x, **options: marked.append(x) or axvline(self, x, **options))
+    monkeypatch.setattr(
+        Axes, "axvline", lambda self, x, **options: marked.append(x) or axvline(self, x, **options)
+    )
 
     def kept() -> set[int]:
-        states = [torch.load(run.folder / f"{name}.pth", weights_only=True) for name in ("AlexNet", *epochs)]
+        states = [
+            torch.load(run.folder / f"{name}.pth", weights_only=True)
+            for name in ("AlexNet", *epochs)
+        ]
         return {n for n in (1, 2, 3, 4) if same(states[0], states[n])}
 
     result = run.train("--epochs", 4, changes=snapshots)
     assert kept() == {2} and marked[-1] == 2 and "best val_accuracy: 0.800" in result.out
     run.train("--epochs", 4, changes=[("val_accurate > best_acc", "val_accurate >= best_acc")])
     assert kept() == {3} and marked[-1] == 3
-    lowest = [("val_accurate >= best_acc", "val_loss < best_acc"), ("best_acc = val_accurate", "best_acc = val_loss")]
+    lowest = [
+        ("val_accurate >= best_acc", "val_loss < best_acc"),
+        ("best_acc = val_accurate", "best_acc = val_loss"),
+    ]
     first = 'best_acc = max((row["val_accuracy"] for row in history), default=-1.0)'
     lowest.append((first, 'best_acc = min((row["val_loss"] for row in history), default=9.0)'))
     run.train("--epochs", 2, changes=lowest)
@@ -128,8 +144,13 @@ def test_every_column_is_drawn(run: Tiny, monkeypatch: Patch) -> None:
     monkeypatch.setattr(Axes, "plot", noted)
     run.train(changes=CHANGES["one more column"])
     rows = run.history()
-    columns = {name: 0 if name.endswith("loss") else 1 for name in ("train_loss", "val_loss", "val_accuracy", "lr")}
-    assert drawn == {name: (place, tuple(row[name] for row in rows)) for name, place in columns.items()}
+    columns = {
+        name: 0 if name.endswith("loss") else 1
+        for name in ("train_loss", "val_loss", "val_accuracy", "lr")
+    }
+    assert drawn == {
+        name: (place, tuple(row[name] for row in rows)) for name, place in columns.items()
+    }
 
 
 def test_a_new_rate_counts_and_an_old_one_goes_on(run: Tiny) -> None:
@@ -151,9 +172,13 @@ def test_a_new_rate_counts_and_an_old_one_goes_on(run: Tiny) -> None:
 
 def test_resuming_with_more_photos_other_batches_and_workers(run: Tiny, tmp_path: Path) -> None:
     run.train()
-    assert works(run.train("--resume", "--lr", 0.01)).lines("resumed")[0].endswith(" lr 0.01")  # to the last digit
+    assert (
+        works(run.train("--resume", "--lr", 0.01)).lines("resumed")[0].endswith(" lr 0.01")
+    )  # to the last digit
     run.data = draw_data_set(tmp_path / "more", train=6, val=3)
-    assert works(run.train("--resume", "--epochs", 3, "--batch-size", 5, "--workers", 1)).lines("[epoch 3]")
+    assert works(run.train("--resume", "--epochs", 3, "--batch-size", 5, "--workers", 1)).lines(
+        "[epoch 3]"
+    )
 
 
 LAST = "AlexNet_last.pth"
@@ -176,7 +201,9 @@ def test_what_does_not_fit_the_file_is_one_line(name: str, run: Tiny) -> None:
     assert run.last_path.read_bytes() == before
 
 
-def test_other_classes_and_a_scheduler_that_is_not_saved_are_refused_on_resume(run: Tiny, tmp_path: Path) -> None:
+def test_other_classes_and_a_scheduler_that_is_not_saved_are_refused_on_resume(
+    run: Tiny, tmp_path: Path
+) -> None:
     run.train(changes=[change for change in STEP_LR if change[0] != STATE])
     fails(run.train("--resume", "--epochs", 3), "scheduler=scheduler")
     run.data = draw_data_set(tmp_path / "other", ("blue", "rot"))

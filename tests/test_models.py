@@ -18,7 +18,15 @@ REFERENCE = json.loads((Path(__file__).parent / "state_dicts.json").read_text(en
 vgg = load("Test3_vggnet", "model").vgg
 GoogLeNet = load("Test4_googlenet", "model").GoogLeNet
 VGGS = {"vgg11": 133, "vgg13": 133, "vgg16": 138, "vgg19": 144}  # millions of parameters, table 2
-RESNETS = ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d", "resnext101_32x8d"]
+RESNETS = [
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "resnext50_32x4d",
+    "resnext101_32x8d",
+]
 
 
 def build(name: str) -> tuple[nn.Module, int]:
@@ -32,9 +40,13 @@ def build(name: str) -> tuple[nn.Module, int]:
 def test_names_shapes_and_a_step_that_lowers_the_loss_on_its_batch(name: str) -> None:
     with torch.device("meta"):
         net, _ = build(name)
-    assert {key: list(value.shape) for key, value in net.state_dict().items()} == REFERENCE[name]  # the course's
+    assert {key: list(value.shape) for key, value in net.state_dict().items()} == REFERENCE[
+        name
+    ]  # the course's
     torch.manual_seed(0)
-    net, side = build(re.sub(r'(".+)[)]', r"\1, width=64)", name))  # the VGGs, the slowest of all, with less
+    net, side = build(
+        re.sub(r'(".+)[)]', r"\1, width=64)", name)
+    )  # the VGGs, the slowest of all, with less
     labels = torch.tensor([3] if "vgg" in name else [0, 3])
     images = torch.randn(len(labels), 3, side, side)
     with torch.inference_mode():
@@ -44,13 +56,18 @@ def test_names_shapes_and_a_step_that_lowers_the_loss_on_its_batch(name: str) ->
     def loss() -> torch.Tensor:
         torch.manual_seed(1)  # the same dropout before and after
         outputs = net(images)
-        return sum(F.cross_entropy(o, labels) for o in (outputs if isinstance(outputs, tuple) else (outputs,)))
+        return sum(
+            F.cross_entropy(o, labels)
+            for o in (outputs if isinstance(outputs, tuple) else (outputs,))
+        )
 
     before = loss()
     before.backward()
     squares = [parameter.grad.square().sum().item() for parameter in net.parameters()]
     assert all(square > 0 for square in squares)
-    torch.optim.SGD(net.parameters(), lr=0.01 / sum(squares)).step()  # a step that should take 0.01 off the loss
+    torch.optim.SGD(
+        net.parameters(), lr=0.01 / sum(squares)
+    ).step()  # a step that should take 0.01 off the loss
     with torch.no_grad():
         assert loss() < before
 
@@ -61,13 +78,19 @@ def test_alexnet_computes_what_the_paper_describes() -> None:
     w = net.state_dict()
 
     def conv(x: torch.Tensor, layer: int, **options: int) -> torch.Tensor:
-        return F.relu(F.conv2d(x, w[f"features.{layer}.weight"], w[f"features.{layer}.bias"], **options))
+        return F.relu(
+            F.conv2d(x, w[f"features.{layer}.weight"], w[f"features.{layer}.bias"], **options)
+        )
 
     x = torch.randn(2, 3, 224, 224)
     one = F.max_pool2d(conv(x, 0, stride=4, padding=2), 3, 2)
     two = F.max_pool2d(conv(one, 3, padding=2), 3, 2)
     five = F.max_pool2d(conv(conv(conv(two, 6, padding=1), 8, padding=1), 10, padding=1), 3, 2)
-    assert [list(y.shape[1:]) for y in (one, two, five)] == [[48, 27, 27], [128, 13, 13], [128, 6, 6]]
+    assert [list(y.shape[1:]) for y in (one, two, five)] == [
+        [48, 27, 27],
+        [128, 13, 13],
+        [128, 6, 6],
+    ]
     y = five.flatten(1)
     for layer in (1, 4, 6):
         y = F.linear(y, w[f"classifier.{layer}.weight"], w[f"classifier.{layer}.bias"])
@@ -76,8 +99,12 @@ def test_alexnet_computes_what_the_paper_describes() -> None:
     assert [m.p for m in net.modules() if isinstance(m, nn.Dropout)] == [0.5, 0.5]
     assert not torch.equal(net.train()(x), net(x))
     for m in net.modules():
-        if isinstance(m, nn.Conv2d):  # Kaiming, fan out: the variance is 2 / (outputs that each input reaches)
-            assert m.weight.var().item() == pytest.approx(2 / (m.out_channels * m.kernel_size[0] ** 2), rel=0.1)
+        if isinstance(
+            m, nn.Conv2d
+        ):  # Kaiming, fan out: the variance is 2 / (outputs that each input reaches)
+            assert m.weight.var().item() == pytest.approx(
+                2 / (m.out_channels * m.kernel_size[0] ** 2), rel=0.1
+            )
         if isinstance(m, nn.Linear):
             assert m.weight.std().item() == pytest.approx(0.01, rel=0.05)
         assert not isinstance(m, nn.Conv2d | nn.Linear) or not m.bias.any()
@@ -88,8 +115,14 @@ def test_lenet_computes_what_the_lesson_describes_and_refuses_other_sizes() -> N
     w = net.state_dict()
     x = torch.randn(3, 3, 32, 32)
     y = F.max_pool2d(F.relu(F.conv2d(x, w["conv1.weight"], w["conv1.bias"])), 2)
-    y = F.max_pool2d(F.relu(F.conv2d(y, w["conv2.weight"], w["conv2.bias"])), 2).reshape(3, 32 * 5 * 5)
-    y = F.relu(F.linear(F.relu(F.linear(y, w["fc1.weight"], w["fc1.bias"])), w["fc2.weight"], w["fc2.bias"]))
+    y = F.max_pool2d(F.relu(F.conv2d(y, w["conv2.weight"], w["conv2.bias"])), 2).reshape(
+        3, 32 * 5 * 5
+    )
+    y = F.relu(
+        F.linear(
+            F.relu(F.linear(y, w["fc1.weight"], w["fc1.bias"])), w["fc2.weight"], w["fc2.bias"]
+        )
+    )
     torch.testing.assert_close(net(x), F.linear(y, w["fc3.weight"], w["fc3.bias"]))
     for shape in ((1, 3, 28, 28), (4, 3, 64, 64), (1, 1, 32, 32), (3, 32, 32)):
         with pytest.raises(ValueError, match="32, 32"):
@@ -99,7 +132,10 @@ def test_lenet_computes_what_the_lesson_describes_and_refuses_other_sizes() -> N
 @pytest.mark.parametrize(("name", "key"), [*zip(VGGS, "ABDE", strict=True)])
 def test_vgg_features_are_torchvisions(name: str, key: str) -> None:
     model, x = load("Test3_vggnet", "model"), torch.randn(1, 3, 64, 64)
-    net, theirs = model.make_features(model.cfgs[name]), vgg_of_torchvision.make_layers(vgg_of_torchvision.cfgs[key])
+    net, theirs = (
+        model.make_features(model.cfgs[name]),
+        vgg_of_torchvision.make_layers(vgg_of_torchvision.cfgs[key]),
+    )
     net.load_state_dict(theirs.state_dict())
     with torch.inference_mode():
         assert torch.equal(net(x), theirs(x))
@@ -108,7 +144,10 @@ def test_vgg_features_are_torchvisions(name: str, key: str) -> None:
 def test_vgg_with_the_papers_classifier_has_the_papers_parameters() -> None:
     for name, millions in VGGS.items():
         with torch.device("meta"):
-            nets = vgg(name, num_classes=1000, width=4096), torchvision.models.get_model(name, weights=None)
+            nets = (
+                vgg(name, num_classes=1000, width=4096),
+                torchvision.models.get_model(name, weights=None),
+            )
         counts = [sum(p.numel() for p in net.parameters()) for net in nets]
         assert counts[0] == counts[1] and round(counts[0] / 1e6) == millions
 
@@ -116,7 +155,9 @@ def test_vgg_with_the_papers_classifier_has_the_papers_parameters() -> None:
 def test_vgg_initial_weights_and_an_unknown_name() -> None:
     torch.manual_seed(0)
     net = vgg("vgg11", init_weights=True)
-    assert net.features[8].weight.var().item() == pytest.approx(1 / (256 * 9), rel=0.02)  # Xavier, 256 -> 256 channels
+    assert net.features[8].weight.var().item() == pytest.approx(
+        1 / (256 * 9), rel=0.02
+    )  # Xavier, 256 -> 256 channels
     assert not net.features[8].bias.any() and not net.classifier[1].bias.any()
     with pytest.raises(ValueError, match="vgg11, vgg13, vgg16, vgg19"):
         vgg("vgg15")
@@ -128,12 +169,18 @@ def test_vgg_weights_of_torchvisions_form_are_converted() -> None:
     theirs = torchvision.models.vgg11(weights=None, init_weights=False, num_classes=5).eval()
     weights = model.lesson_weights(theirs.state_dict())
     with torch.device("meta"):
-        net = vgg("vgg11", num_classes=5, width=model.classifier_width(weights)).to_empty(device="cpu").eval()
+        net = (
+            vgg("vgg11", num_classes=5, width=model.classifier_width(weights))
+            .to_empty(device="cpu")
+            .eval()
+        )
     net.load_state_dict(weights)
     x = torch.randn(1, 3, 224, 224)
     with torch.inference_mode():
         assert torch.equal(net(x), theirs(x))
-    assert list(model.lesson_weights(weights)) == list(weights)  # the lesson's own form stays as it is
+    assert list(model.lesson_weights(weights)) == list(
+        weights
+    )  # the lesson's own form stays as it is
 
 
 def test_googlenet_is_torchvisions_but_for_three_points() -> None:
@@ -158,20 +205,30 @@ def test_googlenets_heads_compute_what_the_paper_describes_and_in_training_only(
     net, inputs = GoogLeNet(num_classes=5, init_weights=True).train(), {}
     for name, before in (("aux1", "inception4a"), ("aux2", "inception4d")):
         getattr(net, name).eval()  # without its dropout
-        getattr(net, before).register_forward_hook(lambda m, _, out, name=name: inputs.update({name: out}))
+        getattr(net, before).register_forward_hook(
+            lambda m, _, out, name=name: inputs.update({name: out})
+        )
     x = torch.randn(2, 3, 224, 224)
     with torch.inference_mode():
         _, *found = net(x)
         for name, logits in zip(("aux2", "aux1"), found, strict=True):
             w = getattr(net, name).state_dict()
-            y = F.relu(F.conv2d(F.avg_pool2d(inputs[name], 5, 3), w["conv.conv.weight"], w["conv.conv.bias"]))
+            y = F.relu(
+                F.conv2d(
+                    F.avg_pool2d(inputs[name], 5, 3), w["conv.conv.weight"], w["conv.conv.bias"]
+                )
+            )
             y = F.relu(F.linear(y.flatten(1), w["fc1.weight"], w["fc1.bias"]))
             torch.testing.assert_close(logits, F.linear(y, w["fc2.weight"], w["fc2.bias"]))
-            assert not torch.equal(getattr(net, name).train()(inputs[name]), logits)  # half of the values are dropped
+            assert not torch.equal(
+                getattr(net, name).train()(inputs[name]), logits
+            )  # half of the values are dropped
         assert net.eval()(x).shape == (2, 5)
     assert [m.p for m in net.modules() if isinstance(m, nn.Dropout)].count(0.4) == 1
     without = GoogLeNet(num_classes=5, aux_logits=False)
-    assert {name for name in net.state_dict() if not name.startswith("aux")} == set(without.state_dict())
+    assert {name for name in net.state_dict() if not name.startswith("aux")} == set(
+        without.state_dict()
+    )
     assert without.train()(x).shape == (2, 5)
 
 
@@ -181,8 +238,18 @@ def test_googlenet_parameters_are_those_of_the_papers_table() -> None:
     Without 4c and 5a: there the table's 463 and 1072 do not fit its own six numbers, which give 498 and 1018.
     """
     net = GoogLeNet(num_classes=1000)
-    for name, thousands in {"3a": 159, "3b": 380, "4a": 364, "4b": 437, "4d": 580, "4e": 840, "5b": 1388}.items():
-        count = sum(p.numel() for p in getattr(net, f"inception{name}").parameters() if p.dim() == 4)
+    for name, thousands in {
+        "3a": 159,
+        "3b": 380,
+        "4a": 364,
+        "4b": 437,
+        "4d": 580,
+        "4e": 840,
+        "5b": 1388,
+    }.items():
+        count = sum(
+            p.numel() for p in getattr(net, f"inception{name}").parameters() if p.dim() == 4
+        )
         assert count / 1024 == pytest.approx(thousands, rel=0.02), name
     assert net.fc.weight.numel() + net.fc.bias.numel() == 1_025_000
 
@@ -200,7 +267,9 @@ def test_resnets_are_torchvisions(name: str) -> None:
     with torch.inference_mode():
         assert torch.equal(net.eval()(x), theirs.eval()(x))
         assert torch.equal(net.train()(x), theirs.train()(x))
-    assert same(net.state_dict(), theirs.state_dict())  # the batch-norm statistics that training has moved, too
+    assert same(
+        net.state_dict(), theirs.state_dict()
+    )  # the batch-norm statistics that training has moved, too
     if name == "resnet18":  # without its top it gives features
         assert build(include_top=False).eval()(x).shape == (2, 512, 2, 2)
 
@@ -214,8 +283,13 @@ def test_the_layout_and_the_device_change_nothing(name: str) -> None:
     torch.manual_seed(0)
     net, side = build(name)
     plain = net.eval() if device.type == "mps" else net.double().eval()
-    images, labels = torch.randn(2, 3, side, side, dtype=next(plain.parameters()).dtype), torch.tensor([0, 3])
-    other = copy.deepcopy(plain).to(device, memory_format=torch.contiguous_format if found else torch.channels_last)
+    images, labels = (
+        torch.randn(2, 3, side, side, dtype=next(plain.parameters()).dtype),
+        torch.tensor([0, 3]),
+    )
+    other = copy.deepcopy(plain).to(
+        device, memory_format=torch.contiguous_format if found else torch.channels_last
+    )
     for net, place in ((plain, "cpu"), (other, device)):
         F.cross_entropy(net(images.to(place)), labels.to(place)).backward()
     torch.testing.assert_close(other(images.to(device)).cpu(), plain(images), rtol=1e-4, atol=1e-5)
