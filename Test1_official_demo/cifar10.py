@@ -1,29 +1,31 @@
 """CIFAR-10: 50,000 training and 10,000 test pictures of 32x32 pixels in ten classes."""
 
 import socket
-from collections.abc import Callable
 from pathlib import Path
 
 from torchvision import datasets
 
-from helpers import UserError, last_line
+from helpers import HERE, UserError, command, one_line
 
 
-def open_cifar10(
-    root: Path, train: bool, transform: Callable | None = None, download: bool = False
-) -> datasets.CIFAR10:
-    """torchvision's CIFAR10, or a UserError if it is not in `root`, or is damaged, and cannot be fetched."""
+def fetch_cifar10(root: Path) -> None:
+    """Fetch CIFAR-10 to `root`, unless it is there, whole.
+
+    Raises:
+        UserError: it cannot be fetched.
+    """
     try:
         try:
-            return datasets.CIFAR10(root, train=train, transform=transform)
+            datasets.CIFAR10(root)
         except RuntimeError:  # torchvision's "not found or corrupted"
-            if not download:
-                raise
-            print(f"fetching {datasets.CIFAR10.url}")
+            print(f"fetching {datasets.CIFAR10.url} (170 MB)")
             socket.setdefaulttimeout(30)  # seconds without an answer
-            return datasets.CIFAR10(root, train=train, transform=transform, download=True)
+            datasets.CIFAR10(root, download=True)
     except (OSError, RuntimeError) as error:
-        path = root / datasets.CIFAR10.filename
-        raise UserError(
-            f"no CIFAR-10 in {root} ({last_line(error)}): put {datasets.CIFAR10.url} at {path}"
-        ) from None
+        advice = f"put {datasets.CIFAR10.url} at {root / datasets.CIFAR10.filename}"
+        split_data = HERE.parent / "data_set" / "split_data.py"
+        if split_data.exists():
+            advice += (
+                f"; the other lessons' demo set needs no network: {command(split_data)} --demo"
+            )
+        raise UserError(f"no CIFAR-10 in {root} ({one_line(error)}): {advice}") from None

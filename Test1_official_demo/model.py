@@ -1,4 +1,6 @@
-"""LeNet after PyTorch's own tutorial: 3 channels in, ReLU and max pooling; with 16 and 32 filters for its 6 and 16.
+"""LeNet after PyTorch's own tutorial: 3 channels in, ReLU and max pooling.
+
+It has 16 and 32 filters for the tutorial's 6 and 16.
 
 LeCun, Bottou, Bengio, Haffner: Gradient-Based Learning Applied to Document Recognition, 1998.
 """
@@ -9,7 +11,10 @@ from torch.nn import functional as F
 
 
 class LeNet(nn.Module):
-    """Two convolutions, each followed by max pooling, and three linear layers. For the ten classes of CIFAR-10."""
+    """Two convolutions, each followed by max pooling, and three linear layers.
+
+    For the ten classes of CIFAR-10.
+    """
 
     def __init__(self) -> None:
         super().__init__()

@@ -4,21 +4,15 @@ Without a name, it takes a picture of CIFAR-10's test set, chosen at random.
 """
 
 import random
+from collections.abc import Iterator
+from pathlib import Path
 
 import torch
-from torchvision import transforms
+from PIL import Image
+from torchvision import datasets, transforms
 
-from cifar10 import open_cifar10
-from helpers import (
-    HERE,
-    UserError,
-    find_images,
-    load_weights,
-    open_image,
-    predict_parser,
-    read_weights,
-    run,
-)
+from cifar10 import fetch_cifar10
+from helpers import HERE, open_images, predict_parser, read_weights, run
 from model import LeNet
 from plots import draw_predictions
 
@@ -32,47 +26,47 @@ transform = transforms.Compose(
 classes = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
+def test_image(data_path: Path) -> Iterator[tuple[Path, Image.Image, str]]:
+    """One picture of CIFAR-10's test set, as open_images gives those in files."""
+    fetch_cifar10(data_path)
+    test_set = datasets.CIFAR10(data_path, train=False)
+    index = random.randrange(len(test_set))
+    im, label = test_set[index]
+    yield Path(f"test image {index}"), im, f"  true class: {classes[label]}"
+
+
 def main() -> None:
     parser = predict_parser(__doc__)
     parser.set_defaults(data_path=HERE / "data")
     args = parser.parse_args()
+    device = torch.device(args.device)  # the accelerator that torch finds, else the CPU
 
     weights_path = args.weights or args.output_dir / "Lenet.pth"
     net = LeNet()
-    load_weights(net, read_weights(weights_path), weights_path)
-    net.to(args.device).eval()
+    net.load_state_dict(read_weights(weights_path))
+    net.to(device)
+    net.eval()
 
-    images, true_class = find_images(*args.images), ""
-    if not args.images:
-        test_set = open_cifar10(args.data_path, train=False)
-        index = random.randrange(len(test_set))
-        img, label = test_set[index]
-        images, true_class = [img], f"  true class: {classes[label]}"
-
-    predictions, unreadable = [], []
-    for image in images:
-        try:
-            img = open_image(image) if args.images else image
-        except UserError as error:
-            unreadable.append(str(error))
-            continue
-        name = image.name if args.images else f"test image {index}"
-        im = torch.unsqueeze(transform(img), dim=0)  # [1, 3, 32, 32]
+    predictions = []
+    images = open_images(args.images) if args.images else test_image(args.data_path)
+    for image_path, im, true_class in images:
+        image = transform(im)  # [3, 32, 32]
+        image = torch.unsqueeze(image, dim=0)  # a batch of one: [1, 3, 32, 32]
         with torch.no_grad():
-            output = torch.squeeze(net(im.to(args.device)), dim=0).cpu()  # [10]
-            predict = torch.softmax(output, dim=0)
+            outputs = torch.squeeze(net(image.to(device)), dim=0).cpu()  # [10]
+            predict = torch.softmax(outputs, dim=0)
+            predict_cla = torch.argmax(predict).item()
         print(
-            f"image: {name}  class: {classes[torch.argmax(predict)]}  prob: {predict.max():.3f}{true_class}"
+            f"image: {image_path.name}  class: {classes[predict_cla]}  "
+            f"prob: {predict[predict_cla]:.3f}{true_class}"
         )
-        for i, cla in enumerate(classes):
-            print(f"class: {cla:12} prob: {predict[i]:.3f}")
+        for i in range(len(predict)):
+            print(f"class: {classes[i]:12} prob: {predict[i]:.3f}")
         if len(predictions) < 8:  # as many as the figure shows
-            predictions.append((img, name + true_class, predict))
+            predictions.append((im, image_path.name + true_class, predict))
 
     figure_path = args.save or args.output_dir / "Lenet_prediction.png"
     draw_predictions(figure_path, predictions, classes, show=not args.save)
-    if unreadable:
-        raise UserError("; ".join(unreadable))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """AlexNet with half the channels of the paper's net everywhere, and so a quarter of its parameters.
 
-Krizhevsky, Sutskever, Hinton: ImageNet Classification with Deep Convolutional Neural Networks, 2012.
+Krizhevsky, Sutskever, Hinton: ImageNet Classification with Deep Convolutional Neural Networks,
+2012.
 """
 
 import torch
@@ -57,7 +58,8 @@ class AlexNet(nn.Module):
         for m in self.modules():
             if isinstance(m, nn.Conv2d):
                 nn.init.kaiming_normal_(m.weight, mode="fan_out", nonlinearity="relu")
-                nn.init.zeros_(m.bias)
+                if m.bias is not None:
+                    nn.init.zeros_(m.bias)
             elif isinstance(m, nn.Linear):
                 nn.init.normal_(m.weight, mean=0, std=0.01)
                 nn.init.zeros_(m.bias)

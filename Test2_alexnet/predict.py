@@ -3,20 +3,16 @@
 Without a name, it takes an image of the validation set, chosen at random.
 """
 
-import random
-
 import torch
 from torchvision import transforms
 
 from helpers import (
-    UserError,
-    find_images,
-    load_weights,
-    open_image,
+    open_images,
     predict_parser,
     read_classes,
     read_weights,
     run,
+    validation_image,
 )
 from model import AlexNet
 from plots import draw_predictions
@@ -32,47 +28,38 @@ data_transform = transforms.Compose(
 
 def main() -> None:
     args = predict_parser(__doc__).parse_args()
+    device = torch.device(args.device)  # the accelerator that torch finds, else the CPU
 
     weights_path = args.weights or args.output_dir / "AlexNet.pth"
-    weights = read_weights(weights_path)
     class_indict = read_classes(weights_path)  # {"0": "daisy", "1": "dandelion", ...}
     net = AlexNet(num_classes=len(class_indict))
-    load_weights(net, weights, weights_path)
-    net.to(args.device).eval()
+    net.load_state_dict(read_weights(weights_path))
+    net.to(device)
+    net.eval()  # dropout is off
 
-    image_paths, true_class = find_images(*args.images), ""
-    if not args.images:
-        val_path = args.data_path / "val"
-        true_classes = {path: path.relative_to(val_path).parts[0] for path in find_images(val_path)}
-        if {*true_classes.values()} != {*class_indict.values()}:
-            raise UserError(f"{val_path} is of other classes than {weights_path}: name an image")
-        image_paths = random.sample(list(true_classes), 1)
-        true_class = f"  true class: {true_classes[image_paths[0]]}"
-
-    predictions, unreadable = [], []
-    for image_path in image_paths:
-        try:
-            img = open_image(image_path)
-        except UserError as error:
-            unreadable.append(str(error))
-            continue
-        batch = torch.unsqueeze(data_transform(img), dim=0)  # [1, 3, 224, 224]
+    if args.images:
+        images = open_images(args.images)  # one after the other; what cannot be read is named
+    else:
+        images = validation_image(args.data_path / "val", class_indict)
+    predictions = []
+    for image_path, img, true_class in images:
+        image = data_transform(img)  # [3, 224, 224]
+        image = torch.unsqueeze(image, dim=0)  # a batch of one: [1, 3, 224, 224]
         with torch.no_grad():
-            output = torch.squeeze(net(batch.to(args.device)), dim=0).cpu()  # [num_classes]
+            output = torch.squeeze(net(image.to(device)), dim=0).cpu()  # [num_classes]
             predict = torch.softmax(output, dim=0)
-        predict_cla = class_indict[str(torch.argmax(predict).item())]
+            predict_cla = torch.argmax(predict).item()
         print(
-            f"image: {image_path.name}  class: {predict_cla}  prob: {predict.max():.3f}{true_class}"
+            f"image: {image_path.name}  class: {class_indict[str(predict_cla)]}  "
+            f"prob: {predict[predict_cla]:.3f}{true_class}"
         )
-        for i, name in enumerate(class_indict.values()):
-            print(f"class: {name:12} prob: {predict[i]:.3f}")
+        for i in range(len(predict)):
+            print(f"class: {class_indict[str(i)]:12} prob: {predict[i]:.3f}")
         if len(predictions) < 8:  # as many as the figure shows
             predictions.append((img, image_path.name + true_class, predict))
 
     figure_path = args.save or args.output_dir / "AlexNet_prediction.png"
     draw_predictions(figure_path, predictions, list(class_indict.values()), show=not args.save)
-    if unreadable:
-        raise UserError("; ".join(unreadable))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
-"""VGG with 11, 13, 16 or 19 layers; its classifier is half as wide as the paper's unless asked otherwise.
+"""VGG with 11, 13, 16 or 19 layers; its classifier is half as wide as the paper's.
 
-Simonyan, Zisserman: Very Deep Convolutional Networks for Large-Scale Image Recognition, arXiv 1409.1556.
+Simonyan, Zisserman: Very Deep Convolutional Networks for Large-Scale Image Recognition,
+arXiv 1409.1556.
 """
-
-import re
 
 import torch
 from torch import nn
 
-# numbers are the output channels of 3x3 convolutions, "M" is a max pooling that halves height and width
+# a number: the output channels of a 3x3 convolution; "M": a max pooling, half the height and width
 cfgs: dict[str, list[int | str]] = {
     "vgg11": [64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
     "vgg13": [64, 64, "M", 128, 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
@@ -98,7 +97,11 @@ class VGG(nn.Module):
 
     def _initialize_weights(self) -> None:
         for m in self.modules():
-            if isinstance(m, nn.Conv2d | nn.Linear):
+            if isinstance(m, nn.Conv2d):
+                nn.init.xavier_uniform_(m.weight)
+                if m.bias is not None:
+                    nn.init.zeros_(m.bias)
+            elif isinstance(m, nn.Linear):
                 nn.init.xavier_uniform_(m.weight)
                 nn.init.zeros_(m.bias)
 
@@ -131,15 +134,20 @@ def vgg(model_name: str = "vgg16", **kwargs: object) -> VGG:
 def lesson_weights(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """A VGG's state_dict with the classifier's layers numbered as here, where Dropout comes first.
 
-    torchvision, and the course's repository in its present form, have Linear, ReLU, Dropout instead.
+    torchvision, and the course's repository in its present form, have Linear, ReLU, Dropout.
     """
-    numbers = {"0": "1", "3": "4"} if "classifier.0.weight" in weights else {}
-    return {
-        re.sub(r"(?<=^classifier\.)\d", lambda m: numbers.get(m[0], m[0]), n): v
-        for n, v in weights.items()
-    }
+    if "classifier.0.weight" not in weights:
+        return weights
+    renamed = {}
+    for name, value in weights.items():
+        if name.startswith("classifier.0."):
+            name = name.replace("classifier.0.", "classifier.1.")
+        elif name.startswith("classifier.3."):
+            name = name.replace("classifier.3.", "classifier.4.")
+        renamed[name] = value
+    return renamed
 
 
 def classifier_width(weights: dict[str, torch.Tensor]) -> int:
-    """The width of the hidden linear layers of a VGG's state_dict: the lesson's 2048, or another."""
+    """The width of the hidden linear layers of a VGG's state_dict, such as the lesson's 2048."""
     return len(weights["classifier.1.bias"]) if "classifier.1.bias" in weights else 2048

@@ -1,139 +1,307 @@
-"""What no lesson teaches: options, image files, progress, saving and loading. The same file in all five folders."""
+"""What no lesson teaches: options, image files, batches, progress, saving and loading.
+
+The same file stands in all five folders.
+"""
 
 import argparse
 import contextlib
-import inspect
+import errno
 import json
+import math
 import os
+import random
 import re
 import shutil
 import sys
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image, ImageOps
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torchvision import datasets
 
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+# here, since an older Python cannot import other files of the lesson
+if sys.version_info < (3, 10):  # noqa: UP036
+    sys.exit(f"error: Python 3.10 or newer is needed, and this is {sys.version.split()[0]}")
+
 HERE = Path(__file__).resolve().parent
-HIDDEN = re.compile(
-    r"(^|/)(\.|(__MACOSX|@eaDir|\$RECYCLE\.BIN|System Volume Information)(/|$))", re.IGNORECASE
-)
-LIMITS = {  # what torch says where a machine's limit is reached: what helps
-    r"DataLoader worker|shared memory|/torch_\w+>": "a worker failed: try --workers 0, or docker run --shm-size=2g",
-    "out of memory|ALLOC_FAILED|allocate memory|not enough memory|MemoryError": "out of memory: try less --batch-size",
-    "loaded state dict": "the optimizer in the file of --resume is of other weights than train.py's: start without it",
-}
+HIDDEN = {
+    "__macosx",
+    "@eadir",
+    "$recycle.bin",
+    "system volume information",
+}  # and what begins with .
+MAX_PIXELS = 178_956_970  # of an image that is not a JPEG; Pillow's own limit
+GET_TORCH = "https://pytorch.org/get-started/locally/"
 
 
 class UserError(Exception):
     """Something the user can put right. The message is one line: what is wrong, and what to do."""
 
 
+# ---- running a script ----
+
+
 def run(main: Callable[[], None]) -> None:
-    """Call a script's main(). What the user can put right ends in one line and exit status 1, Ctrl-C in 130."""
-    if sys.version_info < (3, 10) or torch.__version__ < (2, 6):
+    """Call a script's main(). What the user can put right ends in one line and exit status 1."""
+    if [int(number) for number in torch.__version__.split(".")[:2]] < [2, 6]:
         sys.exit(
-            "error: Python 3.10 and torch 2.6 or newer are needed: pip install --upgrade torch torchvision"
+            f"error: torch 2.6 or newer is needed, and this is {torch.__version__}: "
+            "pip install --upgrade torch torchvision"
         )
-    with contextlib.suppress(
-        AttributeError
-    ):  # a log gets each line at once, and a letter that it cannot hold escaped
+    with contextlib.suppress(AttributeError):  # a notebook's output cannot be reconfigured
+        # a log gets each line at once, and a letter that it cannot hold is escaped
         sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
+        sys.stderr.reconfigure(errors="backslashreplace")
     try:
         main()
-    except KeyboardInterrupt:
+    except UserError as error:
+        sys.exit(f"error: {one_line(error)}")
+    except KeyboardInterrupt as error:
+        print(stopped(local_variables(main, error)), file=sys.stderr)
         sys.exit(130)
-    except (UserError, OSError, RuntimeError, ValueError, MemoryError) as error:
-        advice = [
-            tip
-            for said, tip in LIMITS.items()
-            if re.search(said, repr(error)) and type(error) is not UserError
-        ]
-        if isinstance(error, (RuntimeError, ValueError)) and not advice:
+    except OSError as error:
+        if str(error).startswith("Caught "):  # in a worker, by a data set of the learner's own
+            raise
+        sys.exit(f"error: {one_line(error)}")
+    except (RuntimeError, MemoryError) as error:
+        if str(error).startswith("Error(s) in loading state_dict"):
+            weights_path = local_variables(main, error).get("weights_path", "the weights file")
+            sys.exit(f"error: {does_not_fit(weights_path, error)}")
+        advice = limit_of_the_machine(error)
+        if not advice:
             raise  # a mistake in the code: its traceback is wanted
-        sys.exit(f"error: {advice[0] if advice else last_line(error)}")
+        sys.exit(f"error: {one_line(error)}: {advice}")
+    finally:
+        # a notebook's next %run imports the modules of its own folder, and sees what was changed
+        for name, module in list(sys.modules.items()):
+            file = getattr(module, "__file__", None)
+            if name != "__main__" and file and Path(file).parent == HERE:
+                del sys.modules[name]
 
 
-def last_line(error: Exception) -> str:
-    """An error's message; of one that a data worker raised, what stands below the worker's traceback."""
-    return (
-        (str(error).strip() or type(error).__name__)
-        .splitlines()[-1]
-        .removeprefix("helpers.UserError: ")
-    )
+def one_line(error: BaseException) -> str:
+    """An error's message: its first line, or its last below the traceback of a data worker."""
+    lines = str(error).strip().splitlines()
+    if not lines:
+        return type(error).__name__
+    if lines[0].startswith("Caught "):
+        return lines[-1].removeprefix("helpers.UserError: ")
+    return lines[0]
+
+
+def local_variables(main: Callable[[], None], error: BaseException) -> dict:
+    """The variables of main() when the error ended it."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code is getattr(main, "__code__", None):
+            return frame.f_locals
+    return {}
+
+
+def stopped(variables: dict) -> str:
+    """What to say after Ctrl-C, by the variables of a script's main()."""
+    if "last_path" not in variables:
+        return "stopped"
+    if "history" not in variables or not variables["last_path"].exists():
+        return "stopped before the first epoch was completed"
+    epochs = len(torch.load(variables["last_path"], mmap=True, weights_only=True)["history"])
+    return f"stopped: --resume goes on after epoch {epochs}"
+
+
+def limit_of_the_machine(error: BaseException) -> str:
+    """What helps, where torch says that the machine's limit is reached; else nothing."""
+    text = one_line(error)
+    if text.startswith("DataLoader worker (pid"):
+        return (
+            "--workers 0 loads images without workers; docker run --shm-size=2g gives them memory"
+        )
+    if "</torch_" in text:  # a piece of shared memory
+        return (
+            "it is for data workers; --workers 0 does without, docker run --shm-size=2g gives more"
+        )
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or re.search(
+        "^CUDA error: out of memory|^MPS backend out of memory|_STATUS_ALLOC_FAILED"
+        "|DefaultCPUAllocator: (can't allocate|not enough) memory",
+        text,
+    ):
+        return "a smaller --batch-size needs less memory"
+    if text.startswith("CUDA error: no kernel image"):
+        return (
+            f"this torch, {torch.__version__}, is not built for this card: {GET_TORCH} has others"
+        )
+    if text.startswith("CUDA error: all CUDA-capable devices are busy"):
+        return "another program has the card to itself"
+    return ""
+
+
+# ---- options ----
+
+
+def whole_number(text: str) -> int:
+    """An option's value: 0, 1, 2 ..."""
+    number = int(text)
+    if not 0 <= number < 2**31:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to {2**31 - 1}")
+    return number
+
+
+def positive_number(text: str) -> int:
+    """An option's value: 1, 2, 3 ..."""
+    number = int(text)
+    if not 1 <= number < 2**31:
+        raise argparse.ArgumentTypeError(f"{text} is not from 1 to {2**31 - 1}")
+    return number
+
+
+def learning_rate(text: str) -> float:
+    """An option's value above 0."""
+    number = float(text)
+    if not (number > 0 and math.isfinite(number)):
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return number
 
 
 class Parser(argparse.ArgumentParser):
-    """The options of every script, and a check of all values: what cannot be used ends with exit status 2."""
+    """The options that every script has. A value that cannot be used ends with exit status 2."""
 
     def __init__(self, description: str):
         super().__init__(
             description=description, formatter_class=argparse.RawDescriptionHelpFormatter
         )
-        data_path = (
-            HERE.parent / "data_set" / "flower_data"
-            if (HERE.parent / "data_set").is_dir()
-            else HERE / "data"
-        )
-        self.add("--data-path", data_path, "folder of the data set")
-        self.add("--output-dir", HERE, "folder that train.py writes to")
-        accelerator = (
-            torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-        )
-        number = os.environ.get("LOCAL_RANK", 0)  # set by torchrun, for one process on each GPU
-        self.add(
-            "--device", f"{accelerator}:{number}" if accelerator else "cpu", "cpu, cuda:0, mps, ..."
-        )
-
-    def add(self, name: str, default: object, text: str) -> None:
+        data_path = HERE / "data"
+        if (HERE.parent / "data_set").is_dir():
+            data_path = HERE.parent / "data_set" / "flower_data"
         self.add_argument(
-            name, type=type(default), default=default, help=f"{text} (default: %(default)s)"
+            "--data-path",
+            type=Path,
+            default=data_path,
+            help="folder of the data set (default: %(default)s)",
+        )
+        self.add_argument(
+            "--output-dir",
+            type=Path,
+            default=HERE,
+            help="folder that train.py writes to (default: %(default)s)",
+        )
+        self.add_argument(
+            "--device",
+            default=default_device(),
+            help="cpu, cuda:0, mps, ... (default: %(default)s)",
         )
 
     def parse_args(self, *args: object) -> argparse.Namespace:
         options = super().parse_args(*args)
-        for name, least in {
-            "epochs": 1,
-            "batch_size": 1,
-            "workers": 0,
-            "seed": 0,
-            "lr": 1e-30,
-        }.items():
-            if not least <= getattr(options, name, least) < 2**31:
-                self.error(f"--{name.replace('_', '-')} must be from {least} to {2**31 - 1}")
         try:
-            options.device = torch.zeros(1, device=options.device).device  # cuda is cuda:0
-        except (
-            RuntimeError,
-            AssertionError,
-        ) as error:  # an AssertionError: this torch was built without CUDA
-            self.error(f"--device {options.device}: {last_line(error)}")
-        bfloat16 = {
-            "cuda": lambda: torch.cuda.is_bf16_supported(False),
-            "cpu": torch.cpu._is_avx512_bf16_supported,
-        }
-        if (
-            getattr(options, "amp", False) and not bfloat16.get(options.device.type, bool)()
-        ):  # False: not if emulated
-            self.error(
-                f"--amp needs units for bfloat16, and torch reports none for {options.device}"
-            )
+            options.device = str(torch.zeros(1, device=options.device).device)  # cuda is cuda:0
+        except (RuntimeError, AssertionError) as error:
+            self.error(f"--device {options.device}: {one_line(error)}{advice_on_device(error)}")
+        if getattr(options, "amp", False) and not has_bfloat16(torch.device(options.device)):
+            self.error(f"--amp needs units for bfloat16, and torch finds none in {options.device}")
+        if hasattr(options, "epochs") and not torch.accelerator.is_available():
+            print_unused_card()
         return options
 
 
+def default_device() -> str:
+    """The accelerator that torch finds, else the CPU."""
+    if not torch.accelerator.is_available():
+        return "cpu"
+    number = os.environ.get("LOCAL_RANK", 0)  # set by torchrun, for one process on each GPU
+    return f"{torch.accelerator.current_accelerator()}:{number}"
+
+
+def advice_on_device(error: Exception) -> str:
+    """What to do where the device cannot even hold one number."""
+    if isinstance(error, AssertionError):  # it was built without support for such a device
+        return f": this is torch {torch.__version__}; {GET_TORCH} has others"
+    if "out of memory" in one_line(error):
+        return ": its memory is in use by other programs: end them, or try --device cpu"
+    advice = limit_of_the_machine(error)
+    return f": {advice}" if advice else ""
+
+
+def print_unused_card() -> None:
+    """A line on an NVIDIA card that this torch cannot use: PyPI's for Windows has no CUDA."""
+    if shutil.which("nvidia-smi"):
+        built = f"for CUDA {torch.version.cuda}" if torch.version.cuda else "without CUDA"
+        print(
+            f"nvidia-smi is there, but this torch, {torch.__version__}, built {built}, "
+            f"finds no card to use: {GET_TORCH} has others"
+        )
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device computes in bfloat16 by itself, as far as torch tells."""
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        # torch 2.6 has no public name for this question
+        return getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
+    try:
+        torch.ones(2, 2, dtype=torch.bfloat16, device=device) @ torch.ones(
+            2, 2, dtype=torch.bfloat16, device=device
+        )
+    except (RuntimeError, TypeError):
+        return False
+    return True
+
+
+def default_workers() -> int:
+    """Data workers beside an accelerator: 4, or fewer where this process may use fewer CPUs.
+
+    None beside a CPU that computes the net: a worker takes a core, and every layer waits for the
+    thread that shares it.
+    """
+    if not torch.accelerator.is_available():
+        return 0
+    cpus = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):  # in a container, the other number is the host's
+        cpus = len(os.sched_getaffinity(0))
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))  # set by torchrun: they share the CPUs
+    return min(4, cpus // processes)
+
+
 def train_parser(description: str, *, epochs: int, batch_size: int, lr: float) -> Parser:
-    """The options of train.py that all lessons share, with the lesson's values as their defaults."""
+    """The options of train.py that all lessons share, with the lesson's values as defaults."""
     parser = Parser(description)
-    parser.add("--epochs", epochs, "number of passes over the training set")
-    parser.add("--batch-size", batch_size, "images per step")
-    parser.add("--lr", lr, "learning rate")
-    # beside a CPU that computes the net a worker takes a core, and every layer waits for the thread that shares it
-    workers = min(8, (os.cpu_count() or 1) // (1 if torch.accelerator.is_available() else 4))
-    parser.add("--workers", workers, "number of processes that load images")
-    parser.add("--seed", 0, "the same seed gives the same numbers")
+    parser.add_argument(
+        "--epochs",
+        type=positive_number,
+        default=epochs,
+        help="passes over the training set (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=positive_number,
+        default=batch_size,
+        help="images per step (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--lr", type=learning_rate, default=lr, help="learning rate (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--workers",
+        type=whole_number,
+        default=default_workers(),
+        help="number of processes that load images (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seed",
+        type=whole_number,
+        default=0,
+        help="the same seed gives the same numbers (default: %(default)s)",
+    )
     parser.add_argument(
         "--amp", action="store_true", help="compute in bfloat16 where that is safe (autocast)"
     )
@@ -143,13 +311,9 @@ def train_parser(description: str, *, epochs: int, batch_size: int, lr: float) -
     return parser
 
 
-def predict_parser(description: str, model_names: Iterable[str] = (), default: str = "") -> Parser:
-    """The options of predict.py that all lessons share, and --model-name where there are several nets."""
+def predict_parser(description: str) -> Parser:
+    """The options of predict.py that all lessons share."""
     parser = Parser(description)
-    if model_names:
-        parser.add_argument(
-            "--model-name", choices=model_names, default=default, help="net (default: %(default)s)"
-        )
     parser.add_argument(
         "images", type=Path, nargs="*", metavar="IMAGE", help="image files, or folders of them"
     )
@@ -162,335 +326,858 @@ def predict_parser(description: str, model_names: Iterable[str] = (), default: s
     return parser
 
 
-def find_images(*paths: Path) -> list[Path]:
-    """The images that `paths` name: files, and in folders and their subfolders all that Pillow can open, by the file's
-    ending, sorted by name. What is left out of a folder is counted and named."""
-    endings = {
-        ending
-        for ending, kind in Image.registered_extensions().items()
-        if kind in {*Image.OPEN, "MPO"}
-    }
-    images = []
-    for path in paths:
-        files = [
-            file
-            for file in sorted(path.rglob("*"))
-            if not HIDDEN.search(file.relative_to(path).as_posix())
-        ]
-        found = [file for file in files if file.suffix.lower() in endings and file.is_file()]
-        if others := sorted(file.name for file in {*files} - {*found} if not file.is_dir()):
-            print(
-                f"left out of {path}: {len(others)} files that are no images, such as {others[0]}"
-            )
-        if not found and not path.is_file():
-            raise UserError(
-                f"no images in {path}"
-                if path.is_dir()
-                else f"no image {path}: name one, or --data-path"
-            )
-        images += found or [path]
+def command(script: Path, options: str = "") -> str:
+    """The command that starts a script, as it must be typed in the folder where the user is."""
+    try:
+        path = os.path.relpath(script)
+    except ValueError:  # on another drive of Windows
+        path = str(script)
+    if " " in path:
+        path = f'"{path}"'
+    return f"python {path} {options}".strip()
+
+
+# ---- image files ----
+
+
+def is_hidden(path: Path) -> bool:
+    """Whether a part of the path is hidden, or a folder that systems make for themselves."""
+    return any(part.startswith(".") or part.lower() in HIDDEN for part in path.parts)
+
+
+def can_be_image(path: Path) -> bool:
+    """Whether Pillow opens files of that ending."""
+    kind = Image.registered_extensions().get(path.suffix.lower())
+    return kind in Image.OPEN or kind == "MPO"  # MPO is opened as a JPEG
+
+
+def find_images(folder: Path) -> list[Path]:
+    """The images in a folder and the folders in it, sorted. What is left out is counted and named.
+
+    Raises:
+        UserError: there are none.
+    """
+    images, others = [], []
+    for path in sorted(folder.rglob("*")):
+        if is_hidden(path.relative_to(folder)) or path.is_dir():
+            continue
+        if can_be_image(path) and path.is_file():
+            images.append(path)
+        else:
+            others.append(path)
+    if others:
+        print(f"left out of {folder}: {len(others)} files that are no images, such as {others[0]}")
+    if not images:
+        raise UserError(f"no images in {folder}")
     return images
 
 
-def open_image(path: str) -> Image.Image:
-    """Read an image file as an upright RGB picture: transparent places become white, 16 bits become 8. A large JPEG is
-    decoded at a half, a quarter or an eighth of its size, with 800 pixels or more on its short side."""
-    Image.MAX_IMAGE_PIXELS = (
-        2**28
-    )  # Pillow refuses twice as many; its own limit is below what phones take
+def open_image(path: Path) -> Image.Image:
+    """Read an image file as an upright RGB picture: transparent places become white.
+
+    A large JPEG is decoded at a half, a quarter or an eighth of its size, with 800 pixels or more
+    on its short side.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    Image.MAX_IMAGE_PIXELS = 2**28  # Pillow refuses twice as many; its own limit is below phones'
     try:
-        with (
-            warnings.catch_warnings(record=True),
-            Image.open(path) as image,
-        ):  # warnings: about odd EXIF entries
-            if image.format not in ("JPEG", "MPO") and image.width * image.height > 178_956_970:
-                raise UserError("it has more than 178,956,970 pixels")
+        if not Path(path).is_file():
+            raise FileNotFoundError("there is no such file")  # opening a FIFO would wait for ever
+        with warnings.catch_warnings(), Image.open(path) as image:
+            warnings.simplefilter("ignore")  # about odd EXIF entries
+            if image.format not in ("JPEG", "MPO") and image.width * image.height > MAX_PIXELS:
+                raise ValueError(f"it has more than {MAX_PIXELS:,} pixels")
             image.draft(None, (800, 800))
-            image.getexif()  # read once, and kept from exif_transpose, which would write it again and could fail
-            image.info.pop("exif", None)
-            image = ImageOps.exif_transpose(image)
-        if image.mode == "F" or (image.mode == "I" and image.getextrema()[1] > 65535):
-            raise UserError("it has 32 bits per channel, not 8 or 16")
-        if (
-            image.mode[0] == "I"
-        ):  # 16 bits: Pillow's own conversion to RGB would cut everything above 255
-            image = image.convert("I").point(lambda value: value / 257).convert("L")
-        if image.has_transparency_data:
-            image = image.convert("RGBA")
-            if image.getextrema()[3] != (
-                0,
-                0,
-            ):  # 0 everywhere: a channel that nobody filled, as in some BMP files
-                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        longest = 50 * min(
-            image.size
-        )  # Resize(256) would make gigabytes of a strip of 1 x 10,000 pixels
-        return ImageOps.fit(image, tuple(min(side, longest) for side in image.size)).convert("RGB")
+            return to_rgb(upright(image))
     except Exception as error:  # garbage makes Pillow's decoders fail in any way
-        raise UserError(f"cannot read the image {path}: {last_line(error)}") from None
+        raise UserError(f"cannot read the image {path}: {one_line(error)}") from None
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The picture turned as its EXIF entry says, if that can be read."""
+    image.load()
+    try:
+        image.getexif()
+    except Exception:  # it is damaged, and fails in any way; the picture need not be
+        return image
+    image.info.pop("exif", None)  # or exif_transpose would write it again, and could fail
+    return ImageOps.exif_transpose(image)
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """The picture in RGB, 8 bits per channel, on white."""
+    if image.mode == "F":
+        raise ValueError("it has 32 bits per channel, not 8 or 16")
+    if image.mode.startswith("I"):
+        brightest = image.getextrema()[1]
+        if brightest > 65535:
+            raise ValueError("it has 32 bits per channel, not 8 or 16")
+        image = image.convert("I")
+        if brightest > 255 or image.format == "PNG":  # 16 bits: convert would cut what is above 255
+            image = image.point(lambda value: value / 257)
+        image = image.convert("L")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        if image.getextrema()[3] != (0, 0):  # 0 everywhere: a channel that nobody filled
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    longest = 50 * min(image.size)  # Resize(256) would make gigabytes of a strip of 1 x 10,000
+    width, height = image.size
+    return ImageOps.fit(image, (min(width, longest), min(height, longest))).convert("RGB")
 
 
 class ImageFolder(datasets.ImageFolder):
-    """torchvision's ImageFolder over what find_images finds, read by open_image. val/ has the classes of train/."""
+    """torchvision's ImageFolder, of the images that find_images finds, read by open_image.
 
-    def __init__(self, root: Path, transform: object = None):
-        super().__init__(root, transform, loader=open_image)
-        train = root.with_name("train")
-        if (
-            root.name == "val"
-            and train.is_dir()
-            and (other := {*self.classes} ^ {*self.find_classes(train)[0]})
-        ):
-            raise UserError(f"{root} and {train} differ in classes: {', '.join(sorted(other))}")
+    The images of val/ are all read once at the start: one that cannot be read would end the run
+    after its first epoch. val/ must have the classes of train/.
 
-    def find_classes(self, directory: Path) -> tuple[list[str], dict[str, int]]:
+    Raises:
+        UserError: there are no classes, or no images, or other classes in val/ than in train/.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        transform: Callable | None = None,
+        target_transform: Callable | None = None,
+    ):
+        root = Path(root)
+        super().__init__(root, transform, target_transform, loader=open_image)
+        loose = [path for path in sorted(root.iterdir()) if path.is_file() and can_be_image(path)]
+        if loose:
+            print(f"left out of {root}: {len(loose)} images in no class's folder: {loose[0]} ...")
+        if root.name == "val":
+            train_classes = self.classes
+            if root.with_name("train").is_dir():
+                train_classes, _ = self.find_classes(root.with_name("train"))
+            other = sorted(set(train_classes) ^ set(self.classes))
+            if other:
+                raise UserError(f"{root} and train differ in classes: {', '.join(other)}")
+            for path, _ in self.samples:
+                open_image(path)
+
+    def find_classes(self, directory: str | Path) -> tuple[list[str], dict[str, int]]:
+        directory = Path(directory)
         if not directory.is_dir():
-            raise UserError(
-                f"no folder {directory}: --data-path names the folder that holds train/ and val/"
-            )
-        classes = sorted(
-            path.name
-            for path in directory.iterdir()
-            if path.is_dir() and not HIDDEN.search(path.name)
-        )
+            raise UserError(f"no folder {directory}: {how_to_get_photos(directory.parent)}")
+        classes = class_folders(directory)
         if len(classes) < 2:
             raise UserError(
-                f"{directory} should hold one folder of images per class, and holds {len(classes)} folders"
+                f"{directory} should hold one folder of images for each class, "
+                f"and holds {len(classes)} folders"
             )
         return classes, {name: index for index, name in enumerate(classes)}
 
     @staticmethod
     def make_dataset(
-        directory: Path, class_to_idx: dict[str, int], **_: object
+        directory: str | Path, class_to_idx: dict[str, int], **_: object
     ) -> list[tuple[str, int]]:
-        return [
-            (str(path), index)
-            for name, index in class_to_idx.items()
-            for path in find_images(directory / name)
-        ]
+        samples = []
+        for name, index in class_to_idx.items():
+            for path in find_images(Path(directory) / name):
+                samples.append((str(path), index))
+        return samples
+
+    def __getstate__(self) -> dict:
+        """For a data worker: the names as one tensor, which reaches it through shared memory.
+
+        A worker that is spawned imports torch before it reads what it is sent, and its start waits
+        for that, unless it is little.
+        """
+        state = self.__dict__.copy()
+        del state["samples"], state["imgs"], state["targets"]
+        names = "\n".join(os.path.relpath(path, self.root) for path, _ in self.samples)
+        state["names"] = torch.frombuffer(bytearray(os.fsencode(names)), dtype=torch.uint8)
+        state["labels"] = torch.tensor(self.targets)
+        return state
+
+    def __setstate__(self, state: dict) -> None:
+        names = os.fsdecode(state.pop("names").numpy().tobytes()).split("\n")
+        self.targets = state.pop("labels").tolist()
+        self.__dict__.update(state)
+        paths = [str(self.root / name) for name in names]
+        self.samples = list(zip(paths, self.targets, strict=True))
+        self.imgs = self.samples
+
+
+def class_folders(folder: Path) -> list[str]:
+    """The names of the folders in a folder, sorted, but for hidden ones."""
+    folders = [path for path in folder.iterdir() if path.is_dir()]
+    return sorted(path.name for path in folders if not is_hidden(Path(path.name)))
+
+
+def how_to_get_photos(data_path: Path) -> str:
+    """The command that makes train/ and val/."""
+    split_data = HERE.parent / "data_set" / "split_data.py"
+    if data_path == HERE.parent / "data_set" / "flower_data" and split_data.exists():
+        return f"{command(split_data, '--download')} fetches the photos (229 MB), --demo draws some"
+    return f"put photos into {data_path / 'train' / '<class>'} and {data_path / 'val' / '<class>'}"
+
+
+def open_images(paths: list[Path]) -> Iterator[tuple[Path, Image.Image, str]]:
+    """Open one picture after the other: the images that `paths` name, and those in folders.
+
+    Yields:
+        the path, the picture, and "": nothing is known of its true class
+
+    Raises:
+        UserError: at the end, if some could not be read: it names them.
+    """
+    image_paths = []
+    for path in paths:
+        if path.is_dir():
+            image_paths += find_images(path)
+        else:
+            image_paths.append(path)
+    unreadable = []
+    for path in image_paths:
+        try:
+            image = open_image(path)
+        except UserError as error:
+            unreadable.append(str(error))
+        else:
+            yield path, image, ""
+    if unreadable:
+        raise UserError("; ".join(unreadable))
+
+
+def validation_image(
+    val_path: Path, class_indict: dict[str, str]
+) -> Iterator[tuple[Path, Image.Image, str]]:
+    """Open one picture of the validation set, drawn at random, as open_images does.
+
+    Yields:
+        the path, the picture, and words on its true class
+
+    Raises:
+        UserError: the folder is of other classes than the net.
+    """
+    if not val_path.is_dir():
+        raise UserError(f"no folder {val_path}: name an image, or --data-path with val/ in it")
+    found = class_folders(val_path)
+    names = list(class_indict.values())
+    if set(found) != set(names):
+        raise UserError(
+            f"{val_path} has other classes ({', '.join(found[:5])}) than the weights "
+            f"({', '.join(names[:5])}): name an image"
+        )
+    images = [(path, name) for name in found for path in find_images(val_path / name)]
+    path, name = random.choice(images)
+    yield path, open_image(path), f"  true class: {name}"
+
+
+# ---- batches and progress ----
+
+
+def manual_seed(seed: int) -> None:
+    """Seed the random numbers of torch, numpy and Python."""
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
+
+
+class DataLoader(torch.utils.data.DataLoader):
+    """torch's DataLoader, but for two things.
+
+    Each batch has a random seed of its own, drawn where the batches are: its augmentation is the
+    same however many workers load the batches, and after --resume. And the workers live as long as
+    the loader: on Windows and macOS each start takes seconds.
+    """
+
+    def __init__(
+        self,
+        dataset: torch.utils.data.Dataset,
+        batch_size: int = 1,
+        shuffle: bool = False,
+        sampler: Iterable | None = None,
+        batch_sampler: Iterable | None = None,
+        num_workers: int = 0,
+        drop_last: bool = False,
+        **options: object,
+    ):
+        batches = torch.utils.data.DataLoader(
+            dataset, batch_size, shuffle, sampler, batch_sampler, drop_last=drop_last
+        ).batch_sampler
+        super().__init__(
+            SeededDataset(dataset),
+            batch_sampler=SeededBatches(batches),
+            num_workers=num_workers,
+            persistent_workers=num_workers > 0,
+            generator=torch.Generator(),  # or workers would take a number from the net's dropout
+            **options,
+        )
+
+
+class SeededBatches:
+    """The batches of a batch sampler, lists of indices, each with a random seed before them."""
+
+    def __init__(self, batches: Iterable[list[int]]):
+        self.batches = batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        # a generator of their own: batches are drawn ahead of the net's dropout, or beside it
+        generator = torch.Generator().manual_seed(torch.randint(2**31, ()).item())
+        for indices in self.batches:
+            yield [torch.randint(2**31, (), generator=generator).item(), *indices]
+
+
+class SeededDataset:
+    """A data set that is asked for what SeededBatches gives: a seed, and the indices of a batch."""
+
+    def __init__(self, dataset: torch.utils.data.Dataset):
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> object:
+        return self.dataset[index]
+
+    def __getitems__(self, batch: list[int]) -> list:
+        seed, *indices = batch
+        states = torch.get_rng_state(), np.random.get_state(), random.getstate()
+        torch.default_generator.manual_seed(seed)  # the CPU's alone: images are drawn there
+        np.random.seed(seed)
+        random.seed(seed)
+        try:
+            if hasattr(self.dataset, "__getitems__"):
+                return self.dataset.__getitems__(indices)
+            return [self.dataset[index] for index in indices]
+        finally:
+            torch.set_rng_state(states[0])
+            np.random.set_state(states[1])
+            random.setstate(states[2])
 
 
 class ProgressBar:
-    """Goes through a loader's batches and shows `text 42%[****->......] loss:1.234`, with the `loss` set in the loop:
-    on a terminal again and again in one line, elsewhere every ten seconds. `waited`: seconds of waiting for batches."""
+    """Goes through a loader's batches and shows `text 42%[****->......] loss:1.234`.
 
-    def __init__(self, loader: torch.utils.data.DataLoader, text: str):
-        self.loader, self.text, self.loss, self.waited = loader, text, 0.0, 0.0
+    `loss` is set in the loop. On a terminal the bar is drawn again and again in one line, elsewhere
+    every ten seconds. `waited` counts the seconds of waiting for batches.
+    """
+
+    def __init__(self, loader: Iterable, text: str):
+        self.loader = loader
+        self.text = text
+        self.loss = 0.0
+        self.waited = 0.0
 
     def __iter__(self) -> Iterator:
-        live = sys.stdout.isatty()
-        width = (
-            max(1, min(50, shutil.get_terminal_size().columns - 45)) if live else 50
-        )  # a wrapped line stays
+        live = (
+            sys.stdout.isatty() and "idlelib" not in sys.modules
+        )  # IDLE does not go back in a line
+        interval = 0.1 if live else 10  # seconds
         drawn = asked = time.monotonic()
         for step, batch in enumerate(self.loader, start=1):
             self.waited += time.monotonic() - asked
             yield batch
-            asked, share = time.monotonic(), step / len(self.loader)
-            if share == 1 or asked - drawn > (0.1 if live else 10):
-                drawn, stars = asked, int(share * width)
-                bar = f"{self.text} {share:.0%}[{'*' * stars}->{'.' * (width - stars)}] loss:{self.loss:.3f}"
-                print(
-                    f"\r{bar} " if live else bar, end="" if live and share < 1 else "\n", flush=True
-                )
+            asked = time.monotonic()
+            if step == len(self.loader):
+                print(f"\r{self.bar(1.0, live)} " if live else self.bar(1.0, live), flush=True)
+            elif asked - drawn > interval:
+                drawn = asked
+                bar = self.bar(step / len(self.loader), live)
+                print(f"\r{bar} " if live else bar, end="" if live else "\n", flush=True)
+
+    def bar(self, share: float, live: bool) -> str:
+        """The line, which fits the terminal: a wrapped one would stay."""
+        width = 50
+        if live:
+            width = max(1, min(50, shutil.get_terminal_size().columns - 45))
+        stars = int(share * width)
+        return (
+            f"{self.text} {share:.0%}[{'*' * stars}->{'.' * (width - stars)}] loss:{self.loss:.3f}"
+        )
+
+
+# ---- saving ----
 
 
 def save(content: object, path: Path) -> None:
-    """Write text, a figure, or what torch.save takes. At every moment `path` is the old file or the new one, whole."""
+    """Write text, a figure, or what torch.save takes. At every moment `path` is old or new, whole.
+
+    Raises:
+        UserError: it cannot be written.
+    """
     path = path.resolve()  # where a symbolic link points to
     part = path.with_name(f"{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(content, str):
-            part.write_text(content, encoding="utf-8", newline="")
+            part.write_text(content, encoding="utf-8", errors="backslashreplace", newline="")
         elif hasattr(content, "savefig"):
-            content.savefig(part, format=path.suffix[1:].lower(), bbox_inches="tight")
+            content.savefig(part, format=path.suffix[1:].lower())
         else:
             torch.save(content, part)
-        for wait in (
-            0.1,
-            0.4,
-            1.5,
-        ):  # Windows refuses while a viewer or a virus scanner holds the old file open
-            with contextlib.suppress(PermissionError):
-                return part.replace(path)
-            time.sleep(wait)
-        part.replace(path)
-    except (
-        OSError,
-        RuntimeError,
-        ValueError,
-    ) as error:  # a RuntimeError of torch's, a ValueError of matplotlib's
-        raise UserError(
-            f"cannot write {path} ({last_line(error)}): --output-dir names another folder"
-        ) from None
+        rename(part, path)
+    except (OSError, RuntimeError) as error:  # a RuntimeError is torch's
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise UserError(f"cannot write {path}: {why_not_written(error, content, path)}") from None
+    except ValueError as error:  # matplotlib's: it does not know the ending
+        raise UserError(f"cannot write {path}: {one_line(error)}") from None
     finally:
         with contextlib.suppress(OSError):  # it has been renamed, or never was there
             part.unlink()
 
 
-def keep_previous(save_path: Path, cla_dict: dict[int, str], resume: bool) -> None:
-    """Before a new run, rename an earlier one's AlexNet.pth to AlexNet_previous.pth, and so on: no weights ever meet
-    another run's class names. A UserError if class_indices.json is of other classes than `cla_dict`, and is needed."""
-    last, names = (
-        save_path.with_stem(f"{save_path.stem}_last"),
-        save_path.with_name("class_indices.json"),
-    )
-    needed_by = [
-        path.name for path in save_path.parent.glob("*_last.pth") if resume or path != last
-    ]
-    if (
-        needed_by
-        and names.exists()
-        and read_classes(save_path) != {str(i): n for i, n in cla_dict.items()}
-    ):
+def rename(part: Path, path: Path) -> None:
+    """Put a file in the place of another."""
+    for wait in (0.1, 0.4, 1.5):
+        try:
+            part.replace(path)
+            return
+        except (
+            PermissionError
+        ):  # Windows, while a viewer or a virus scanner holds the old file open
+            time.sleep(wait)
+    part.replace(path)
+
+
+def why_not_written(error: Exception, content: object, path: Path) -> str:
+    """The reason in words: of a full disk, torch says "unexpected pos 64 vs 0"."""
+    with contextlib.suppress(OSError):
+        free = shutil.disk_usage(path.parent).free / 1e6
+        needed = size_in_bytes(content) / 1e6
+        if free < needed or getattr(error, "errno", 0) == errno.ENOSPC:
+            return f"the disk is full: {needed:,.1f} MB are needed, and {free:,.1f} MB are free"
+    return f"{one_line(error)}: --output-dir names another folder"
+
+
+def size_in_bytes(content: object) -> int:
+    """The size of the tensors in nested dicts, lists and tuples."""
+    if isinstance(content, torch.Tensor):
+        return content.numel() * content.element_size()
+    if isinstance(content, dict):
+        return sum(size_in_bytes(value) for value in content.values())
+    if isinstance(content, list | tuple):
+        return sum(size_in_bytes(value) for value in content)
+    return 0
+
+
+# ---- files of this and earlier runs ----
+
+
+def begin_run(args: argparse.Namespace, save_path: Path, cla_dict: dict[int, str]) -> None:
+    """Make the output folder ready: no weights ever meet the class names of another run.
+
+    A new run's files take the place of an earlier run's, which are kept as AlexNet_previous.pth and
+    so on; with --resume they are looked for.
+
+    Raises:
+        UserError: another run is at work in the folder, or there is nothing to resume.
+    """
+    claim_folder(save_path.parent)
+    if args.resume:
+        check_resume(save_path, cla_dict)
+    else:
+        keep_previous(save_path)
+    keep_class_names(save_path.parent, cla_dict)
+
+
+def claim_folder(folder: Path) -> None:
+    """Keep a second run out of the folder until this process ends.
+
+    Raises:
+        UserError: another process has the folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    # it is never closed, since the lock goes with it
+    file = os.open(folder / ".train.lock", os.O_RDWR | os.O_CREAT)
+    try:
+        if sys.platform == "win32":
+            os.lseek(
+                file, 2**30, os.SEEK_SET
+            )  # a locked byte cannot be read, so it is none of the number's
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.lseek(file, 0, os.SEEK_SET)
+        owner = os.read(file, 20).decode()
+        if error.errno in (errno.EACCES, errno.EAGAIN) and owner != str(os.getpid()):
+            raise UserError(
+                f"another run (process {owner}) is at work in {folder}: --output-dir names another"
+            ) from None
+        return  # some network drives have no locks
+    os.lseek(file, 0, os.SEEK_SET)
+    os.truncate(file, 0)
+    os.write(file, str(os.getpid()).encode())
+
+
+def check_resume(save_path: Path, cla_dict: dict[int, str]) -> None:
+    """A UserError if the files that --resume needs are not there, or are of other classes."""
+    last_path = save_path.with_stem(f"{save_path.stem}_last")
+    if not last_path.exists():
+        raise UserError(f"there is no {last_path} to resume: start without --resume")
+    if not save_path.exists():
         raise UserError(
-            f"{names}, which {needed_by[0]} needs, is of other classes: --output-dir names another folder"
+            f"--resume needs {save_path}, the best weights so far, and it is gone: "
+            "put it back, or start without --resume"
         )
+    if names_of(save_path).exists():
+        found = read_classes(save_path)
+        if found != {str(index): name for index, name in cla_dict.items()}:
+            raise UserError(
+                f"the run to resume has other classes ({names_of(save_path)}) than the data set: "
+                "--output-dir names another folder"
+            )
+
+
+def keep_previous(save_path: Path) -> None:
+    """Rename an earlier run's AlexNet.pth to AlexNet_previous.pth, and so on."""
     previous = save_path.with_stem(f"{save_path.stem}_previous")
-    if save_path.exists() and not resume:
+    files = []
+    for end in ("_last.pth", ".pth", "_results.png", "_mistakes.png", "_confusion.png"):
+        files.append(save_path.with_name(save_path.stem + end))  # _last first: it needs the others
+    if any(path.exists() for path in files):
         print(f"an earlier run's files are kept as {previous.name} and so on")
+    if files[0].exists():  # not if renaming them was interrupted
+        for path in files:
+            path.with_stem(f"{path.stem}_previous").unlink(missing_ok=True)
+    if save_path.exists():
         previous.unlink(missing_ok=True)
-        if names.exists():
-            shutil.copy(names, names.with_stem(f"class_indices_{previous.stem}"))
-    for end in ("_last.pth", ".pth", "_results.png", "_mistakes.png"):
-        if (path := save_path.with_name(save_path.stem + end)).exists() and not resume:
+        if names_of(save_path).exists():
+            shutil.copyfile(names_of(save_path), own_names(previous))
+    for path in files:
+        if path.exists():
             path.replace(path.with_stem(f"{path.stem}_previous"))
+    own_names(save_path).unlink(missing_ok=True)  # they have gone with AlexNet_previous.pth
+
+
+def keep_class_names(folder: Path, cla_dict: dict[int, str]) -> None:
+    """Before class_indices.json changes, give its names to every weights file in the folder."""
+    names = folder / "class_indices.json"
+    if not names.exists():
+        return
+    with contextlib.suppress(UserError):  # it cannot be read: it is kept as it is
+        if parse_classes(names) == {str(index): name for index, name in cla_dict.items()}:
+            return
+    for weights in sorted(folder.glob("*.pth")):
+        if not own_names(weights).exists() and not weights.stem.endswith("-pre"):  # ImageNet's
+            shutil.copyfile(names, own_names(weights))
+
+
+def own_names(weights: Path) -> Path:
+    """The file of the class names that belong to one weights file alone."""
+    return weights.with_name(f"class_indices_{weights.stem}.json")
+
+
+def names_of(weights: Path) -> Path:
+    """The file of the class names that belong to a weights file."""
+    own = own_names(weights)
+    return own if own.exists() else weights.with_name("class_indices.json")
+
+
+def parse_classes(path: Path) -> dict[str, str]:
+    """Read a file of class names: {"0": "daisy", ...}."""
+    wrong = f'{path} should hold {{"0": "daisy", "1": ...}}, saved as UTF-8'
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))  # sig: as some editors write it
+    except FileNotFoundError:
+        raise UserError(f"there is no {path}, which train.py writes") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{wrong}: {one_line(error)}") from None
+    if not isinstance(content, dict) or not content:
+        raise UserError(wrong)
+    class_indict = {}
+    for index in range(len(content)):
+        name = content.get(str(index))
+        if not isinstance(name, str):
+            raise UserError(f"{wrong}: {index} has no name")
+        class_indict[str(index)] = name
+    return class_indict
 
 
 def read_classes(weights: Path) -> dict[str, str]:
-    """The class names that belong to a weights file: {"0": "daisy", ...}."""
-    path = weights.with_name(
-        f"class_indices{'_' + weights.stem if weights.stem.endswith('_previous') else ''}.json"
-    )
-    try:
-        class_indict = json.loads(
-            path.read_text(encoding="utf-8-sig")
-        )  # sig: as some editors on Windows write it
-        return {str(i): class_indict[str(i)] + "" for i in range(len(class_indict) or 1)}
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    """The class names that belong to a weights file: {"0": "daisy", ...}.
+
+    Raises:
+        UserError: there are none, or two of which it cannot tell which are the weights'.
+    """
+    if not weights.exists():
+        raise UserError(f"there is no {weights}: {command(HERE / 'train.py')} makes it")
+    own, common = own_names(weights), weights.with_name("class_indices.json")
+    if not own.exists():
+        return parse_classes(common)
+    class_indict = parse_classes(own)
+    newer = weights.exists() and weights.stat().st_mtime_ns > own.stat().st_mtime_ns
+    if newer and common.exists() and parse_classes(common) != class_indict:
         raise UserError(
-            f'{path} should hold {{"0": "daisy", "1": ...}}, saved as UTF-8: {error!r}'
-        ) from None
+            f"{weights} is newer than {own.name}, and {common.name} has other names: "
+            "delete the one that is not its"
+        )
+    return class_indict
 
 
-def read_weights(path: Path, checkpoint: bool = False) -> dict:
-    """A net's state_dict from a file, on the CPU: also out of a checkpoint, and without a wrapper's `module.` in
-    its names; or the whole `checkpoint`. Code in the file is not run."""
+# ---- reading weights ----
+
+
+def read_file(path: Path) -> dict:
+    """What torch.save has written, on the CPU. Code in the file is not run.
+
+    Raises:
+        UserError: it is something else.
+    """
+    if not path.exists():
+        raise UserError(f"there is no {path}: {command(HERE / 'train.py')} makes it")
     try:
-        with warnings.catch_warnings(record=True):
-            state = dict(torch.load(path, map_location="cpu", weights_only=True))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about TorchScript
+            return dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # garbage makes the unpickler fail in any way
-        found = re.search(r"GLOBAL \S+|TorchScript", str(error))
-        what = f"it holds {found[0]}" if found else f"it begins with {path.open('rb').read(24)}"
+        what = what_is_in(path, error)
         raise UserError(
             f"{path} is not what torch.save(net.state_dict(), ...) writes: {what}"
         ) from None
-    inner = [
-        value
-        for value in state.values()
-        if isinstance(value, dict) and all(map(torch.is_tensor, value.values()))
-    ]
-    weights = inner[0] if len(inner) == 1 else state
-    return (
-        state
-        if checkpoint
-        else {re.sub(r"^((module|_orig_mod)\.)+", "", str(n)): v for n, v in weights.items()}
+
+
+def what_is_in(path: Path, error: Exception) -> str:
+    """What stands in a file that torch.load has refused."""
+    found = re.search(r"GLOBAL \S+|TorchScript", str(error))
+    if found:
+        return f"it holds {found[0]}"
+    if path.is_dir():
+        return "it is a folder"
+    with path.open("rb") as file:
+        return f"it begins with {file.read(24)}"
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """torch.load for a net's state_dict, on the CPU, careful with what other programs write.
+
+    The weights may lie in a checkpoint beside other things, and their names may have a wrapper's
+    `module.` before them.
+
+    Raises:
+        UserError: the file is something else, or a weight is no number.
+    """
+    content = read_file(path)
+    inside = {name: value for name, value in content.items() if is_state_dict(value)}
+    if len(inside) > 1:
+        raise UserError(f"{path} holds several nets: {', '.join(map(str, inside))}")
+    weights = {}
+    for name, value in (next(iter(inside.values())) if inside else content).items():
+        if not isinstance(value, torch.Tensor):
+            continue  # such as the number of epochs; a weight that is missing is found in loading
+        name = str(name)
+        while name.startswith(("module.", "_orig_mod.")):  # DataParallel's, torch.compile's
+            name = name.split(".", 1)[1]
+        if value.layout != torch.strided or value.is_quantized:
+            raise UserError(f"{path} holds {name} in another form than plain numbers")
+        if not value.is_floating_point() and not name.endswith("num_batches_tracked"):
+            raise UserError(f"{path} holds {name} as {value.dtype}, not in floating point")
+        if not value.isfinite().all():
+            raise UserError(f"{path} holds numbers in {name} that are not finite")
+        weights[name] = value
+    if not weights:
+        raise UserError(f"{path} holds no weights")
+    return weights
+
+
+def is_state_dict(value: object) -> bool:
+    """Whether it is a dict of tensors."""
+    if not isinstance(value, dict) or not value:
+        return False
+    return all(isinstance(tensor, torch.Tensor) for tensor in value.values())
+
+
+def does_not_fit(path: Path, error: RuntimeError) -> str:
+    """PyTorch's error in loading a state_dict, as one line with the first name that differs."""
+    text = str(error)
+    net = re.search(r"loading state_dict for (\w+)", text)[1]
+    shape = re.search(
+        r"size mismatch for (\S+): copying a param with shape torch.Size\((.*?)\) from checkpoint, "
+        r"the shape in current model is torch.Size\((.*?)\)",
+        text,
     )
+    missing = re.search(r'Missing key\(s\) in state_dict: "(.*?)"', text)
+    unexpected = re.search(r'Unexpected key\(s\) in state_dict: "(.*?)"', text)
+    if missing:
+        found = f"{missing[1]} is not in it"
+    elif unexpected:
+        found = f"{unexpected[1]} is in it alone"
+    elif shape:
+        found = f"{shape[1]} is {shape[2]} in it, and {shape[3]} in the net"
+    else:
+        found = text.splitlines()[-1].strip()
+    return f"{path} is not of this {net}: {found}"
 
 
-def load_weights(
-    net: torch.nn.Module, weights: dict, path: Path, leave_out: tuple[str, ...] = ()
-) -> None:
-    """Load the state_dict that came from `path` into the net. Every name and shape must fit, or that is a UserError;
-    names that begin with one of `leave_out` are not loaded."""
-    ours, theirs = (
-        {n: v for n, v in d.items() if not n.startswith(leave_out)}
-        for d in (net.state_dict(), weights)
-    )
-    if other := [
-        n
-        for n in [*ours, *theirs]
-        if (n in ours) != (n in theirs) and not n.endswith("num_batches_tracked")
-    ]:
-        where = "not in it" if other[0] in ours else "in it alone"
-        raise UserError(
-            f"{path} is not of this {type(net).__name__}: {other[0]} is {where} ({len(other)} such names)"
-        )
-    for name, value in theirs.items():
-        found, wanted = (
-            f"{list(v.shape)}, {v.layout}, float: {v.is_floating_point()}"
-            for v in (value, ours[name])
-        )
-        if found != wanted or not value.isfinite().all():
-            raise UserError(
-                f"{path} does not fit: {name} should be {wanted} and all finite, and is {found}"
-            )
-    net.load_state_dict(theirs, strict=False)  # all names have been compared
+# ---- going on later ----
 
 
-def save_checkpoint(path: Path, history: list[dict], **parts: object) -> None:
-    """Save the history, one dict per epoch, and the state of each part, such as net=net, optimizer=optimizer."""
-    rows = [
-        {key: value.item() if hasattr(value, "item") else value for key, value in row.items()}
-        for row in history
-    ]
-    given = {
-        name: [type(part).__name__, getattr(part, "defaults", {})] for name, part in parts.items()
-    }
-    save(
-        {
-            "history": rows,
-            "given": given,
-            **{name: part.state_dict() for name, part in parts.items()},
-        },
-        path,
-    )
+def save_checkpoint(path: Path, args: argparse.Namespace, **parts: object) -> None:
+    """Save all that --resume needs: the options, and each part, such as net=net, history=history.
 
-
-def load_checkpoint(path: Path, **parts: object) -> list[dict]:
-    """Bring each part back to where save_checkpoint left it, and return the history. What train.py now gives to an
-    optimizer or a scheduler counts where it is another value than before; all else goes on as it was."""
-    saved = read_weights(path, checkpoint=True)
-    ours = {name: type(part).__name__ for name, part in parts.items()}
-    if (theirs := {name: kind for name, (kind, _) in saved.get("given", {}).items()}) != ours:
-        raise UserError(
-            f"{path} was saved with {theirs}, and train.py has {ours}: start without --resume"
-        )
-    optimizers = [part for part in parts.values() if hasattr(part, "param_groups")]
-    if any("initial_lr" in o.param_groups[0] for o in optimizers) and not any(
-        "last_epoch" in saved[n] for n in parts
-    ):
-        raise UserError(
-            "the scheduler is not resumed: save_checkpoint and load_checkpoint need scheduler=scheduler"
-        )
+    Of a net, an optimizer or a scheduler the state is saved, of everything else the value.
+    """
+    state, values = {}, {}
     for name, part in parts.items():
-        if isinstance(part, torch.nn.Module):
-            load_weights(part, saved[name], path)
+        if not hasattr(part, "state_dict"):
+            values[name] = plain_value(part)
             continue
-        now, settings = (
-            part.state_dict(),
-            inspect.signature(type(part)).parameters.keys() - {"last_epoch"},
+        if isinstance(part, torch.optim.Optimizer):
+            for group in part.param_groups:  # as torch's schedulers do
+                group.setdefault("initial_lr", group["lr"])
+        state[name] = part.state_dict()
+    kinds = {name: type(parts[name]).__name__ for name in state}
+    save({"options": plain_value(vars(args)), "kinds": kinds, "state": state, **values}, path)
+
+
+def plain_value(value: object) -> object:
+    """The value in numbers, texts, lists and dicts, which torch.load takes without running code."""
+    if hasattr(value, "tolist"):  # a tensor, or numpy's
+        return value.tolist()
+    if isinstance(value, dict):
+        return {key: plain_value(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_value(inner) for inner in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(value)
+
+
+def load_checkpoint(path: Path, args: argparse.Namespace, **parts: object) -> dict:
+    """Bring each part back to where save_checkpoint left it, and return the values saved beside.
+
+    What that means is said in restore.
+    """
+    saved = read_file(path)
+    print(restore(saved, path, args, **parts))
+    return saved
+
+
+def restore(saved: dict, path: Path, args: argparse.Namespace, **parts: object) -> str:
+    """Bring each part back to the state in `saved`, which was read from `path`.
+
+    What was learned and counted is the file's: weights, Adam's means, the best epoch. What stands
+    in train.py and on the command line is taken as it is now: learning rates, weight decay, a
+    scheduler's settings. Options that differ from the run's are named.
+
+    A scheduler is stepped as often as it had been, so the learning rate is that of a run that had
+    these settings all along. ReduceLROnPlateau goes on with what it had counted. A learning rate
+    that was lowered by it, or by hand, stays lowered by the same factor.
+
+    Returns:
+        a line on what was resumed, with the learning rate of each parameter group
+
+    Raises:
+        UserError: a part does not fit the file.
+    """
+    if not {"options", "kinds", "state"} <= saved.keys():
+        raise UserError(f"{path} was not written by this train.py: start without --resume")
+    changed = changed_options(saved["options"], args)
+    kinds = {name: type(part).__name__ for name, part in parts.items()}
+    if saved["kinds"] != kinds:
+        raise UserError(
+            f"{path} was saved with {in_words(saved['kinds'])}, and train.py has "
+            f"{in_words(kinds)}: start without --resume"
         )
-        part.load_state_dict({**saved[name], **{key: now[key] for key in settings & now.keys()}})
-        before = saved["given"][name][1]
-        for group in getattr(part, "param_groups", []):
-            changed = {
-                key: value for key, value in part.defaults.items() if value != before.get(key)
-            }
-            if "lr" in changed:  # a scheduler may have lowered it since
-                changed["lr"] = part.defaults["lr"] * (group["lr"] / before["lr"])
-            group.update(changed)
-            for w in group[
-                "params"
-            ]:  # fused Adam does not check that its state lies in memory as the weights do
-                part.state[w] |= {
-                    k: w.data.clone().copy_(v)
-                    for k, v in part.state[w].items()
-                    if v.shape == w.shape
-                }
-    print(
-        f"resumed {path} after epoch {len(saved['history'])}, lr",
-        *(o.param_groups[0]["lr"] for o in optimizers),
-    )
-    return saved["history"]
+    schedulers = {name: part for name, part in parts.items() if isinstance(part, LRScheduler)}
+    optimizers = [part for part in parts.values() if isinstance(part, torch.optim.Optimizer)]
+    for optimizer in optimizers:
+        if not schedulers and "initial_lr" in optimizer.param_groups[0]:  # a scheduler's mark
+            raise UserError(
+                "the scheduler is not resumed: "
+                "save_checkpoint and load_checkpoint need scheduler=scheduler"
+            )
+    for name, part in parts.items():
+        try:
+            if part in optimizers:
+                load_optimizer(part, saved["state"][name])
+            elif name not in schedulers:
+                part.load_state_dict(saved["state"][name])
+        except RuntimeError as error:
+            raise UserError(does_not_fit(path, error) + changed) from None
+        except ValueError:  # torch's, on parameter groups
+            raise UserError(
+                f"the {name} in {path} is of other weights than train.py's: "
+                f"start without --resume{changed}"
+            ) from None
+    epochs = len(saved.get("history", []))
+    load_schedulers(schedulers, saved["state"], epochs)
+    rates = [str(group["lr"]) for optimizer in optimizers for group in optimizer.param_groups]
+    return f"resumed {path} after epoch {epochs}, lr {', '.join(rates)}{changed}"
+
+
+def changed_options(before: dict, args: argparse.Namespace) -> str:
+    """The options that are not what they were when the run began, in words."""
+    changed = []
+    for name, value in plain_value(vars(args)).items():
+        if name in (
+            "resume",
+            "output_dir",
+            "weights",
+        ):  # the last counts before the first epoch only
+            continue
+        if name in before and before[name] != value:
+            changed.append(f"--{name.replace('_', '-')} {value} (was {before[name]})")
+    return f"; options that differ from now on: {', '.join(changed)}" if changed else ""
+
+
+def in_words(kinds: dict[str, str]) -> str:
+    """The parts of a run and their classes: net AlexNet, optimizer Adam."""
+    return ", ".join(f"{name} {kind}" for name, kind in kinds.items())
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:
+    """Load what an optimizer has learned; its settings stay train.py's.
+
+    A learning rate that the run had lowered since it began is lowered by the same factor.
+    """
+    settings = []
+    for group in optimizer.param_groups:
+        settings.append({name: value for name, value in group.items() if name != "params"})
+    optimizer.load_state_dict(state)
+    for group, now in zip(optimizer.param_groups, settings, strict=True):
+        reached, began = group["lr"], group["initial_lr"]
+        group.update(now)
+        group["initial_lr"] = now.get("initial_lr", now["lr"])
+        if now["lr"] == began:
+            group["lr"] = reached  # to the last digit
+        elif reached != began:
+            group["lr"] = now["lr"] * (reached / began)
+    # fused optimizers do not check that their state has the weights' memory layout, channels_last
+    for weight, values in optimizer.state.items():
+        for name, value in values.items():
+            if isinstance(value, torch.Tensor) and value.shape == weight.shape:
+                values[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
+
+
+def load_schedulers(schedulers: dict[str, LRScheduler], states: dict, epochs: int) -> None:
+    """Bring schedulers to where they were after that number of epochs; see restore."""
+    steps = {}
+    for name, scheduler in schedulers.items():
+        count = states[name].get("last_epoch")
+        if count is None:  # a ChainedScheduler
+            count = states[name]["_schedulers"][0]["last_epoch"]
+        if isinstance(scheduler, ReduceLROnPlateau):
+            if count < epochs:
+                print(f"{name}.step() of epoch {epochs} is lost: it belongs above save_checkpoint")
+            counted = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch")
+            scheduler.load_state_dict({key: states[name][key] for key in counted})
+            continue
+        if count == epochs - 1:  # scheduler.step() stands below save_checkpoint, and was to come
+            count = epochs
+        steps[name] = count
+        for group, lr in zip(
+            scheduler.optimizer.param_groups, scheduler.get_last_lr(), strict=True
+        ):
+            group["lr"] = lr  # as before the first epoch
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the optimizer has not been stepped before
+        for step in range(max(steps.values(), default=0)):
+            for name, count in steps.items():
+                try:
+                    if step < count:
+                        schedulers[name].step()
+                except ValueError as error:  # such as OneCycleLR's, beyond its last step
+                    raise UserError(
+                        f"{name} cannot make {count} steps: {one_line(error)}"
+                    ) from None

@@ -56,7 +56,10 @@ class GoogLeNet(nn.Module):
     def forward(
         self, x: torch.Tensor
     ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Images [N, 3, 224, 224] to logits [N, num_classes]; in training with aux_logits to (logits, aux2, aux1)."""
+        """Images [N, 3, 224, 224] to logits [N, num_classes].
+
+        In training, with aux_logits, to three such tensors: (logits, aux2, aux1).
+        """
         with_aux = self.training and self.aux_logits
         x = self.conv1(x)  # [N, 64, 112, 112]
         x = self.maxpool1(x)  # [N, 64, 56, 56]
@@ -90,16 +93,18 @@ class GoogLeNet(nn.Module):
         for m in self.modules():
             if isinstance(m, nn.Conv2d):
                 nn.init.kaiming_normal_(m.weight, mode="fan_out", nonlinearity="relu")
-                nn.init.zeros_(m.bias)
+                if m.bias is not None:
+                    nn.init.zeros_(m.bias)
             elif isinstance(m, nn.Linear):
                 nn.init.normal_(m.weight, mean=0, std=0.01)
                 nn.init.zeros_(m.bias)
 
 
 class Inception(nn.Module):
-    """Four branches over the same input, side by side: 1x1, 3x3, 5x5 and pooling; their channels are stacked.
+    """Four branches over the same input, side by side: 1x1, 3x3, 5x5 and pooling.
 
-    The 1x1 convolutions before the 3x3 and the 5x5 (`red` for reduce) cut the channels that these have to read.
+    Their channels are stacked. The 1x1 convolutions before the 3x3 and the 5x5 (`red` for reduce)
+    cut the channels that these have to read.
 
     Args:
         in_channels: channels of the input
@@ -141,7 +146,7 @@ class Inception(nn.Module):
 
 
 class InceptionAux(nn.Module):
-    """An auxiliary classifier: in training, its loss sends a gradient into the middle of the net."""
+    """An auxiliary classifier: its loss sends a gradient into the middle of the net."""
 
     def __init__(self, in_channels: int, num_classes: int):
         super().__init__()
@@ -171,7 +176,7 @@ class BasicConv2d(nn.Module):
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[N, in_channels, H, W] to [N, out_channels, H', W'], as the kernel, stride and padding have it."""
+        """[N, in_channels, H, W] to [N, out_channels, H', W'], by kernel, stride and padding."""
         x = self.conv(x)
         x = self.relu(x)
         return x

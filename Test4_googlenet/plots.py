@@ -1,5 +1,6 @@
-"""The pictures of what happened. The same file in all five folders."""
+"""The pictures of what happened. The same file stands in all five folders."""
 
+import math
 import os
 import sys
 import warnings
@@ -8,121 +9,205 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from PIL import Image
 
 from helpers import UserError, save
+
+# fonts with Chinese letters, as matplotlib names them: on Windows, macOS and Linux
+CHINESE_FONTS = [
+    "Microsoft YaHei",
+    "SimHei",
+    "PingFang SC",
+    "PingFang HK",
+    "Heiti TC",
+    "Arial Unicode MS",
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Source Han Sans SC",
+    "WenQuanYi Micro Hei",
+    "WenQuanYi Zen Hei",
+]
+
+
+@contextmanager
+def plain_style() -> Iterator[None]:
+    """matplotlib's own style, not the user's, which may need LaTeX; with a font for Chinese names.
+
+    Letters that no font has are named once, at the end.
+    """
+    from matplotlib import font_manager, style  # only now: data workers have no use for it
+
+    known = set(font_manager.get_font_names())
+    fonts = ["DejaVu Sans", *(font for font in CHINESE_FONTS if font in known)]
+    settings = {"font.family": fonts, "text.parse_math": False, "axes.unicode_minus": False}
+    with style.context(["default", settings]), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    missing = {str(warning.message) for warning in caught if "missing from" in str(warning.message)}
+    if missing:
+        print(f"{len(missing)} letters are drawn as boxes: no font here has them")
+
+
+def printable(text: str) -> str:
+    """The text, with letters escaped that are none: of a file name in another encoding."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @contextmanager
 def new_figure(path: Path, width: float, height: float, show: bool = True) -> Iterator:
-    """A figure of that size in inches to draw on. Then it is written to `path`, and shown if there is a screen."""
-    backend = os.environ.pop(
-        "MPLBACKEND", ""
-    )  # perhaps of a notebook or an editor whose packages are not here
-    from matplotlib import (
-        font_manager,
-        pyplot,
-    )  # only now: the processes that load images have no use for it
+    """A figure of that size in inches to draw on. Then it is written to `path`.
 
-    wanted = {
-        "Microsoft YaHei",
-        "PingFang SC",
-        "Noto Sans CJK SC",
-        "WenQuanYi Micro Hei",
-    }  # for Chinese names
-    fonts = ["DejaVu Sans", *wanted.intersection(font_manager.get_font_names())]
-    # not the user's own style, which may need LaTeX. The warnings are about letters that none of the fonts has
-    style = pyplot.style.context(["default", {"font.family": fonts, "text.parse_math": False}])
-    with style, warnings.catch_warnings(record=True):
+    With `show` it is shown as well, if there is a screen.
+    """
+    backend = os.environ.pop("MPLBACKEND", "")  # perhaps of a notebook whose packages are not here
+    from matplotlib import pyplot
+
+    with plain_style():
         try:
             pyplot.switch_backend((backend or pyplot.get_backend()) if show else "agg")
-        except (ImportError, ValueError):
+        except (ImportError, ValueError, AttributeError):  # the last: an editor's, which is too old
             pyplot.switch_backend("agg")
         figure = pyplot.figure(figsize=(width, height), layout="constrained")
         yield figure
         save(figure, path)
         print(f"drawn in {path}")
-        window = (
-            figure.canvas.required_interactive_framework or "interagg" in backend
-        )  # the latter is PyCharm's
-        if show and (window or "ipykernel" in sys.modules):
-            pyplot.show()
+        window = figure.canvas.required_interactive_framework
+        if show and (window or "interagg" in backend or "ipykernel" in sys.modules):
+            show_figure(wait=bool(window))
         pyplot.close(figure)
 
 
-def draw_results(save_path: Path, history: Sequence[dict]) -> None:
-    """Draw every column of numbers over the epochs, those that end in loss on the left, the others on the right, and
-    a line at the epoch that train.py has marked as the `best`."""
-    columns = dict.fromkeys(
-        key for row in history for key, value in row.items() if not isinstance(value, bool)
-    )
-    best = [epoch for epoch, row in enumerate(history, start=1) if row.get("best")]
+def show_figure(wait: bool) -> None:
+    """Show the open figure. It has been written, so that nothing is lost if that fails."""
+    from matplotlib import pyplot
+
+    if wait:
+        print("close the window to go on", flush=True)
     try:
-        with new_figure(
-            save_path.with_name(f"{save_path.stem}_results.png"), 10, 4, show=False
-        ) as figure:
-            for axes, title in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-                for column in (
-                    column for column in columns if column.endswith("loss") == (title == "loss")
-                ):
-                    points = [
-                        (epoch, row[column])
-                        for epoch, row in enumerate(history, start=1)
-                        if column in row
-                    ]
-                    axes.plot(*zip(*points, strict=True), marker="o", markersize=4, label=column)
-                if best:
-                    axes.axvline(
-                        best[-1],
-                        color="gray",
-                        linewidth=1,
-                        label=f"weights of epoch {best[-1]} are kept",
-                    )
-                axes.set(
-                    title=title, xlabel="epoch", xlim=(0.5, len(history) + 0.5), ylim=(0, None)
-                )
-                axes.xaxis.get_major_locator().set_params(integer=True)
+        pyplot.show()
+    except Exception as error:  # an editor's backend, in any way
+        print(f"the picture cannot be shown here: {error!r}")
+
+
+def draw_results(save_path: Path, history: Sequence[dict]) -> None:
+    """Draw the columns of `history` over the epochs, and a line at the last epoch marked `best`.
+
+    Losses share a panel, and so do accuracies; every other column of numbers has its own.
+    """
+    from matplotlib.figure import Figure  # not pyplot, which is slow, and looks for a screen
+
+    panels: dict[str, list[str]] = {"loss": [], "accuracy": []}
+    for column in dict.fromkeys(name for row in history for name in row):
+        if any(is_number(row.get(column)) for row in history):
+            panels.setdefault(panel_of(column), []).append(column)
+    best = [epoch for epoch, row in enumerate(history, start=1) if row.get("best") is True]
+
+    columns = min(3, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    with plain_style():
+        figure = Figure(figsize=(5 * columns, 4 * rows))
+        figure.subplots_adjust(0.06, 0.13 / rows, 0.98, 1 - 0.1 / rows, hspace=0.35)
+        for number, (title, names) in enumerate(panels.items(), start=1):
+            axes = figure.add_subplot(rows, columns, number)
+            for name in names:
+                points = [(n, row.get(name)) for n, row in enumerate(history, start=1)]
+                points = [(epoch, value) for epoch, value in points if is_number(value)]
+                epochs, values = zip(*points, strict=True)
+                axes.plot(epochs, values, marker="o", markersize=4, label=name)
+            if best:
+                label = f"weights of epoch {best[-1]} are kept"
+                axes.axvline(best[-1], color="gray", linewidth=1, label=label)
+            axes.set(title=title, xlabel="epoch", xlim=(0.5, len(history) + 0.5))
+            axes.set_ylim(bottom=min(0, axes.get_ylim()[0]))
+            axes.xaxis.get_major_locator().set_params(integer=True)
+            if axes.get_legend_handles_labels()[0]:
                 axes.legend()
-    except UserError as error:
-        print(f"no picture of the results: {error}")
+        try:
+            save(figure, save_path.with_name(f"{save_path.stem}_results.png"))
+        except UserError as error:
+            print(f"no picture of the results: {error}")
+
+
+def is_number(value: object) -> bool:
+    """Whether it can be drawn as a point."""
+    if hasattr(value, "item") and getattr(value, "size", 1) != 0:
+        try:
+            value = value.item()  # a tensor, or numpy's
+        except (RuntimeError, ValueError):  # of several numbers
+            return False
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return math.isfinite(value)
+
+
+def panel_of(column: str) -> str:
+    """The panel that a column of the history is drawn in."""
+    if column.endswith("loss"):
+        return "loss"
+    if column.endswith(("accuracy", "acc", "precision", "recall", "f1")):
+        return "accuracy"
+    return column
 
 
 def draw_mistakes(
     save_path: Path, net: torch.nn.Module, loader: Iterable, names: Sequence[str]
 ) -> None:
-    """Draw the eight wrong predictions that the net gives the highest probabilities, of the images in a loader."""
-    device, mistakes = next(net.parameters()).device, []
+    """Draw the eight wrong predictions that the net gives the highest probabilities.
+
+    Args:
+        loader: batches of images, labels; what else is in a batch is passed over
+        names: of the classes, by their numbers
+    """
+    device = next(net.parameters()).device
+    mistakes = []
     net.eval()
     with torch.no_grad():
-        for images, labels in loader:
-            probability, predicted = torch.softmax(net(images.to(device)).cpu(), dim=1).max(dim=1)
-            wrong = (predicted != labels).nonzero().flatten().tolist()
-            mistakes += [
-                (float(probability[i]), int(predicted[i]), int(labels[i]), images[i]) for i in wrong
-            ]
-            mistakes = sorted(mistakes, key=lambda mistake: -mistake[0])[:8]
-    with new_figure(save_path.with_name(f"{save_path.stem}_mistakes.png"), 11, 6.4) as figure:
-        grid = figure.subplots(2, 4, subplot_kw={"frame_on": False, "xticks": [], "yticks": []})
-        for axes, (probability, predicted, label, image) in zip(grid.flat, mistakes, strict=False):
+        for images, labels, *_ in loader:
+            probabilities = torch.softmax(net(images.to(device)).cpu(), dim=1)
+            probability, predicted = probabilities.max(dim=1)
+            for i in (predicted != labels).nonzero().flatten().tolist():
+                mistake = float(probability[i]), int(predicted[i]), int(labels[i]), images[i]
+                mistakes.append(mistake)
+            mistakes.sort(key=lambda mistake: mistake[0], reverse=True)
+            del mistakes[8:]
+    # not shown: a training that waits for a window does not end
+    path = save_path.with_name(f"{save_path.stem}_mistakes.png")
+    with new_figure(path, 11, 6.4, show=False) as figure:
+        for number, (probability, predicted, label, image) in enumerate(mistakes, start=1):
             low, high = image.aminmax()  # of the normalised picture, to draw it in 0..1
+            axes = figure.add_subplot(2, 4, number, frame_on=False, xticks=[], yticks=[])
             axes.imshow(((image - low) / (high - low)).permute(1, 2, 0).numpy())
-            axes.set(title=f"predicted: {names[predicted]} {probability:.2f}\ntrue: {names[label]}")
+            axes.set_title(
+                f"predicted: {printable(names[predicted])} {probability:.2f}\n"
+                f"true: {printable(names[label])}"
+            )
 
 
 def draw_predictions(
-    path: Path, predictions: Sequence[tuple], names: Sequence[str], show: bool
+    path: Path,
+    predictions: Sequence[tuple[Image.Image, str, torch.Tensor]],
+    names: Sequence[str],
+    show: bool,
 ) -> None:
-    """Draw (picture, title, probabilities [num_classes]) side by side, of eight pictures and ten classes at most."""
+    """Draw pictures, and beside each the bars of its ten largest probabilities.
+
+    Args:
+        predictions: (picture, title, probabilities [num_classes]); eight are drawn at most
+        names: of the classes, by their numbers
+    """
     if not predictions:
         return
-    with new_figure(path, 9, 3.6 * len(predictions[:8]), show) as figure:
-        rows = figure.subplots(len(predictions[:8]), 2, squeeze=False)
-        for (left, right), (image, title, probability) in zip(rows, predictions, strict=False):
+    predictions = predictions[:8]
+    names = [printable(name) for name in names]
+    with new_figure(path, 9, 3.6 * len(predictions), show) as figure:
+        rows = figure.subplots(len(predictions), 2, squeeze=False)
+        for (left, right), (image, title, predict) in zip(rows, predictions, strict=True):
+            top = predict.topk(min(10, len(names)))
             left.imshow(image)
-            top = probability.topk(min(10, len(names)))
-            left.set(
-                title=f"{title}\n{names[top.indices[0]]} {top.values[0]:.3f}", xticks=[], yticks=[]
-            )
+            best = f"{names[top.indices[0]]} {top.values[0]:.3f}"
+            left.set(title=f"{printable(title)}\n{best}", xticks=[], yticks=[])
             places = range(len(top.values), 0, -1)  # the most probable class on top
-            right.bar_label(right.barh(places, top.values), fmt="%.3f", padding=3)
+            bars = right.barh(places, top.values)
+            right.bar_label(bars, fmt="%.3f", padding=3)
             right.set_yticks(places, [names[i] for i in top.indices])
             right.set(xlim=(0, 1.15), xlabel="probability")

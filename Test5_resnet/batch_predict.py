@@ -1,7 +1,9 @@
-"""Predict the class of every image in a folder, many at a time: python batch_predict.py FOLDER --csv predictions.csv
+"""Predict the class of every image in a folder, many at a time.
 
-Where FOLDER holds one folder per class, as a test set does, it also prints the accuracy, and precision and recall of
-each class, and draws the confusion matrix.
+    python batch_predict.py FOLDER --csv predictions.csv
+
+Where FOLDER holds one folder per class, as a test set does, it also prints the accuracy, and
+precision and recall of each class, and draws the confusion matrix.
 """
 
 import csv
@@ -16,24 +18,32 @@ from helpers import (
     Parser,
     UserError,
     find_images,
-    load_weights,
     open_image,
+    positive_number,
     read_classes,
     read_weights,
     run,
     save,
+    whole_number,
 )
-from model import models
-from plots import new_figure
+from model import resnets
+from plots import new_figure, printable
 
-normalize = transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 data_transform = transforms.Compose(
-    [transforms.Resize(256), transforms.CenterCrop(224), transforms.ToTensor(), normalize]
+    [
+        transforms.Resize(256),
+        transforms.CenterCrop(224),
+        transforms.ToTensor(),
+        transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    ]
 )
 
 
 class ImageFiles(Dataset):
-    """Image files without labels. An item is (path, picture [3, 224, 224]), or (path, what is wrong with the file)."""
+    """Image files without labels.
+
+    An item is (path, picture [3, 224, 224], ""), or (path, None, what is wrong with the file).
+    """
 
     def __init__(self, paths: list[Path]):
         self.paths = paths
@@ -41,36 +51,72 @@ class ImageFiles(Dataset):
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, index: int) -> tuple[Path, torch.Tensor | str]:
+    def __getitem__(self, index: int) -> tuple[Path, torch.Tensor | None, str]:
+        path = self.paths[index]
         try:
-            return self.paths[index], data_transform(open_image(self.paths[index]))
+            return path, data_transform(open_image(path)), ""
         except UserError as error:
-            return self.paths[index], str(error)
+            return path, None, str(error)
 
 
 def draw_confusion(path: Path, confusion: torch.Tensor, names: list[str]) -> None:
-    """Draw a confusion matrix [true class, predicted class]; with names and numbers for up to 20 classes."""
+    """Draw a confusion matrix [true class, predicted class]; with numbers for up to 20 classes."""
+    names = [printable(name) for name in names]
     with new_figure(path, 7, 6) as figure:
         axes = figure.subplots()
         share = confusion / confusion.sum(dim=1, keepdim=True).clamp(min=1)
         axes.imshow(share.numpy(), cmap="Blues", vmin=0, vmax=1)
         axes.set(title="number of images", xlabel="predicted class", ylabel="true class")
         if len(names) <= 20:
-            axes.set_xticks(
-                range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor"
-            )
-            axes.set_yticks(range(len(names)), names)
+            places = range(len(names))
+            axes.set_xticks(places, names, rotation=45, ha="right", rotation_mode="anchor")
+            axes.set_yticks(places, names)
             for i, j in confusion.nonzero().tolist():
                 color = "white" if share[i, j] > 0.5 else "black"
                 axes.text(j, i, int(confusion[i, j]), ha="center", va="center", color=color)
 
 
+def true_classes(paths: list[Path], folder: Path, names: list[str]) -> list[str]:
+    """The class that each image's folder names, where the folders in `folder` are classes.
+
+    An empty list if none is a class; if only some are, a line names what does not fit.
+    """
+    found = []
+    for path in paths:
+        parts = path.relative_to(folder).parts
+        found.append(parts[0] if len(parts) > 1 else "")
+    if not set(found) & set(names):
+        folders = sorted(set(found) - {""})
+        if folders:
+            print(f"no accuracy: none of the folders in {folder} is a class, {folders[0]} is not")
+        return []
+    for path, name in zip(paths, found, strict=True):
+        if name not in names:
+            what = f"{name} is no class of the net" if name else f"{path.name} lies in no folder"
+            print(f"no accuracy: {what}, whose classes are {', '.join(names[:20])}")
+            return []
+    return found
+
+
+def print_scores(confusion: torch.Tensor, names: list[str]) -> None:
+    """Print each class's precision and recall, nan where nothing is counted, and the accuracy."""
+    right = confusion.diag()
+    precision = right / confusion.sum(dim=0)
+    recall = right / confusion.sum(dim=1)
+    for i, name in enumerate(names):
+        print(f"class: {name:12} precision: {precision[i]:.3f}  recall: {recall[i]:.3f}")
+    images = int(confusion.sum())
+    print(f"accuracy: {right.sum() / images:.3f} of {images} images")
+
+
 def main() -> None:
     parser = Parser(__doc__)
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder of images")
+    parser.add_argument(
+        "folder", type=Path, metavar="FOLDER", help="folder of images, or one image"
+    )
     parser.add_argument(
         "--model-name",
-        choices=models,
+        choices=resnets,
         default="resnet34",
         help="which ResNet (default: %(default)s)",
     )
@@ -78,43 +124,57 @@ def main() -> None:
         "--weights", type=Path, help="weights file (default: the one that train.py wrote)"
     )
     parser.add_argument(
-        "--csv",
-        type=Path,
-        metavar="FILE",
-        help="write image, class and probability to this file too",
+        "--csv", type=Path, metavar="FILE", help="write image, class and probability to it too"
     )
-    parser.add("--batch-size", 8, "images that the net sees at once")
-    parser.add("--workers", 0, "number of processes that load images")
+    parser.add_argument(
+        "--batch-size",
+        type=positive_number,
+        default=8,
+        help="images that the net sees at once (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--workers",
+        type=whole_number,
+        default=0,
+        help="number of processes that load images (default: %(default)s)",
+    )
     parser.add_argument(
         "--amp", action="store_true", help="compute in bfloat16 where that is safe (autocast)"
     )
     args = parser.parse_args()
+    device = torch.device(args.device)  # the accelerator that torch finds, else the CPU
 
-    weights_path = (
-        args.weights or args.output_dir / f"{args.model_name.replace('resn', 'resN')}.pth"
-    )
-    weights = read_weights(weights_path)
+    weights_path = args.weights
+    if not weights_path:
+        weights_path = args.output_dir / f"{args.model_name.replace('resn', 'resN')}.pth"
     names = list(read_classes(weights_path).values())
-    net = models[args.model_name](num_classes=len(names))
-    load_weights(net, weights, weights_path)
-    net.to(args.device).eval()
+    net = resnets[args.model_name](num_classes=len(names))
+    net.load_state_dict(read_weights(weights_path))
+    net.to(device)
+    net.eval()
 
-    image_paths = find_images(args.folder)
+    folder = args.folder
+    if folder.is_dir():
+        image_paths = find_images(folder)
+    elif folder.exists():
+        folder, image_paths = folder.parent, [folder]
+    else:
+        raise UserError(f"no folder {folder}, and no image")
     loader = DataLoader(
         ImageFiles(image_paths),
         batch_size=args.batch_size,
         num_workers=args.workers,
-        collate_fn=list,
-    )  # a list of items, since a file that cannot be read gives no picture
+        collate_fn=list,  # a list of items, since a file that cannot be read gives no picture
+    )
     rows, unreadable = [], []
     for items in loader:
-        unreadable += [wrong for _, wrong in items if isinstance(wrong, str)]
-        items = [(path, image) for path, image in items if not isinstance(image, str)]
+        unreadable += [wrong for _, _, wrong in items if wrong]
+        items = [(path, image) for path, image, wrong in items if not wrong]
         if not items:
             continue
         images = torch.stack([image for _, image in items])  # [N, 3, 224, 224]
-        with torch.no_grad(), torch.autocast(args.device.type, torch.bfloat16, enabled=args.amp):
-            output = net(images.to(args.device)).float().cpu()  # [N, num_classes]
+        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=args.amp):
+            output = net(images.to(device)).float().cpu()  # [N, num_classes]
         probs, classes = torch.max(torch.softmax(output, dim=1), dim=1)
         for (path, _), prob, cla in zip(items, probs.tolist(), classes.tolist(), strict=True):
             print(f"image: {path.name}  class: {names[cla]}  prob: {prob:.3f}")
@@ -122,29 +182,21 @@ def main() -> None:
 
     if args.csv:
         text = io.StringIO()
-        table = [
-            (path.relative_to(args.folder).as_posix(), names[cla], f"{prob:.6f}")
-            for path, cla, prob in rows
-        ]
-        csv.writer(text).writerows([("image", "class", "prob"), *table])
-        save(
-            "\ufeff" + text.getvalue(), args.csv
-        )  # Excel takes a CSV file for UTF-8 if it begins with this mark
+        table = csv.writer(text)
+        table.writerow(("image", "class", "prob"))
+        for path, cla, prob in rows:
+            table.writerow((path.relative_to(folder).as_posix(), names[cla], f"{prob:.6f}"))
+        save("\ufeff" + text.getvalue(), args.csv)  # by this mark Excel takes it for UTF-8
 
-    folders = [path.relative_to(args.folder).parts[0] for path, _, _ in rows]
-    if rows and set(folders) <= set(names):
-        confusion = torch.zeros(len(names), len(names))
-        for folder, (_, cla, _) in zip(folders, rows, strict=True):
-            confusion[names.index(folder), cla] += 1
-        right = confusion.diag()
-        precision, recall = (
-            right / confusion.sum(dim=0),
-            right / confusion.sum(dim=1),
-        )  # NaN where nothing is counted
-        for i, name in enumerate(names):
-            print(f"class: {name:12} precision: {precision[i]:.3f}  recall: {recall[i]:.3f}")
-        print(f"accuracy: {right.sum() / len(rows):.3f} of {len(rows)} images")
-        draw_confusion(args.output_dir / f"{weights_path.stem}_confusion.png", confusion, names)
+    if args.folder.is_dir():
+        true_names = true_classes([path for path, _, _ in rows], folder, names)
+        if true_names:
+            confusion = torch.zeros(len(names), len(names))
+            for true_name, (_, cla, _) in zip(true_names, rows, strict=True):
+                confusion[names.index(true_name), cla] += 1
+            print_scores(confusion, names)
+            path = args.output_dir / f"{weights_path.stem}_confusion.png"
+            draw_confusion(path, confusion, names)
     if unreadable:
         raise UserError("; ".join(unreadable))
 

@@ -1,7 +1,10 @@
-"""ResNet 18, 34, 50, 101 and 152, and two ResNeXts. Names and shapes are torchvision's: its weights load as they are.
+"""ResNet 18, 34, 50, 101 and 152, and two ResNeXts.
+
+Names and shapes are torchvision's: its weights load as they are.
 
 He, Zhang, Ren, Sun: Deep Residual Learning for Image Recognition, arXiv 1512.03385.
-Xie et al.: Aggregated Residual Transformations for Deep Neural Networks, arXiv 1611.05431 (ResNeXt).
+Xie et al.: Aggregated Residual Transformations for Deep Neural Networks, arXiv 1611.05431
+(ResNeXt).
 """
 
 import torch
@@ -14,7 +17,8 @@ class BasicBlock(nn.Module):
     Args:
         in_channel, out_channel: channels of input and output
         stride: of the first convolution; 2 halves height and width
-        downsample: makes the shortcut fit where the shape changes (the dashed lines of the paper's figure 3)
+        downsample: makes the shortcut fit where the shape changes (the dashed lines of the paper's
+            figure 3)
     """
 
     expansion = 1  # the output has expansion * out_channel channels
@@ -45,17 +49,18 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolutions, and the input added to their output: the block of ResNet 50 and deeper.
+    """1x1, 3x3 and 1x1 convolutions, and the input added to their output.
 
-    The 1x1 convolutions cut the channels that the 3x3 one works on and widen them again. The stride is on the 3x3
-    convolution, as in torchvision; the paper has it on the first 1x1, which skips three quarters of the input.
+    The block of ResNet 50 and deeper. The 1x1 convolutions cut the channels that the 3x3 one works
+    on and widen them again. The stride is on the 3x3 convolution, as in torchvision; the paper has
+    it on the first 1x1, which skips three quarters of the input.
 
     Args:
         in_channel: channels of the input
         out_channel: a quarter of the output's channels
         stride, downsample: as in BasicBlock
-        groups, width_per_group: ResNeXt's: the 3x3 convolution works in `groups` separate groups, each of
-            width_per_group * out_channel / 64 channels
+        groups, width_per_group: ResNeXt's: the 3x3 convolution works in `groups` separate groups,
+            each of width_per_group * out_channel / 64 channels
     """
 
     expansion = 4  # the output has expansion * out_channel channels
@@ -210,7 +215,7 @@ def resnext101_32x8d(num_classes: int = 1000, include_top: bool = True) -> ResNe
     return ResNet(Bottleneck, [3, 4, 23, 3], num_classes, include_top, groups=32, width_per_group=8)
 
 
-models = {
+resnets = {
     "resnet18": resnet18,
     "resnet34": resnet34,
     "resnet50": resnet50,

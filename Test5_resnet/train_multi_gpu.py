@@ -1,8 +1,11 @@
-"""Train as train.py does, on several GPUs: torchrun --standalone --nproc_per_node=2 train_multi_gpu.py
+"""Train as train.py does, on several GPUs.
 
-Each process has a GPU (or, with --device cpu, some of the CPU's cores), its own share of the images, and a copy of the
-net. After each backward pass the gradients are averaged over the processes, so the copies stay the same. The options
-are train.py's; --batch-size is per process, so a step takes batch size x processes images.
+    torchrun --standalone --nproc_per_node=2 train_multi_gpu.py
+
+Each process has a GPU (or, with --device cpu, some of the CPU's cores), its own share of the
+images, and a copy of the net. After each backward pass the gradients are averaged over the
+processes, so the copies stay the same. The options are train.py's; --batch-size is per process, so
+a step takes batch size x processes images.
 """
 
 import json
@@ -13,29 +16,56 @@ import time
 import torch
 from torch import distributed, nn, optim
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader, DistributedSampler, Subset
+from torch.utils.data import DistributedSampler, Subset
 
 from helpers import (
+    DataLoader,
     ImageFolder,
     ProgressBar,
-    keep_previous,
-    load_checkpoint,
+    begin_run,
+    manual_seed,
+    read_file,
+    read_weights,
+    restore,
     run,
     save,
     save_checkpoint,
     train_parser,
 )
-from model import models
+from model import resnets
 from plots import draw_mistakes, draw_results
-from pretrained import load_pretrained
+from pretrained import find_weights
 from train import data_transform
+
+
+def start_process_group(device: torch.device) -> None:
+    """Let the processes meet: torchrun tells each in its environment where the others are."""
+    if "LOCAL_RANK" not in os.environ:
+        raise SystemExit(
+            "error: start it with torchrun: "
+            "torchrun --standalone --nproc_per_node=2 train_multi_gpu.py"
+        )
+    if device.type == "cuda":
+        if not distributed.is_nccl_available():
+            raise SystemExit(
+                "error: this torch has no NCCL, with which GPUs exchange gradients; "
+                "there is none for Windows: --device cpu, or Linux (WSL)"
+            )
+        torch.cuda.set_device(device)
+        distributed.init_process_group("nccl", device_id=device)
+    elif device.type == "cpu":
+        distributed.init_process_group("gloo")
+    else:
+        raise SystemExit(
+            f"error: several processes cannot share {device}: train.py, or --device cpu"
+        )
 
 
 def main() -> None:
     parser = train_parser(__doc__, epochs=3, batch_size=16, lr=0.0001)
     parser.add_argument(
         "--model-name",
-        choices=models,
+        choices=resnets,
         default="resnet34",
         help="which ResNet (default: %(default)s)",
     )
@@ -46,19 +76,10 @@ def main() -> None:
         "--freeze-layers", action="store_true", help="train the last layer, fc, alone"
     )
     args = parser.parse_args()
-    if "LOCAL_RANK" not in os.environ:
-        raise SystemExit(
-            "error: start it with torchrun: torchrun --standalone --nproc_per_node=2 train_multi_gpu.py"
-        )
-
-    # torchrun tells each process in its environment who it is, and where the others are
-    device = args.device
+    device = torch.device(args.device)
     if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-        torch.cuda.set_device(device)
-        distributed.init_process_group("nccl", device_id=device)
-    else:
-        distributed.init_process_group("gloo")
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    start_process_group(device)
     rank, world_size = distributed.get_rank(), distributed.get_world_size()
     if rank == 0:  # it alone prints, and writes files
         print(f"using {world_size} processes on {device.type}.")
@@ -66,144 +87,154 @@ def main() -> None:
     train_dataset = ImageFolder(args.data_path / "train", transform=data_transform["train"])
     validate_dataset = ImageFolder(args.data_path / "val", transform=data_transform["val"])
     train_num, val_num = len(train_dataset), len(validate_dataset)
-    cla_dict = {
-        val: key for key, val in train_dataset.class_to_idx.items()
-    }  # {0: "daisy", 1: "dandelion", ...}
-    save_name = args.model_name.replace("resn", "resN")
-    save_path, last_path = (
-        args.output_dir / f"{save_name}.pth",
-        args.output_dir / f"{save_name}_last.pth",
-    )
-
-    # after a process has died, torchrun --max-restarts starts all of them again; only the dead one's machine counts it
-    restarts = torch.tensor(int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)), device=device)
-    distributed.all_reduce(restarts, distributed.ReduceOp.MAX)
-    resume = [args.resume or (restarts.item() > 0 and last_path.exists())]
-    distributed.broadcast_object_list(resume)  # rank 0's answer: its machine has the files
+    flower_list = train_dataset.class_to_idx  # {"daisy": 0, "dandelion": 1, ...}, by the alphabet
+    cla_dict = {val: key for key, val in flower_list.items()}  # {0: "daisy", 1: "dandelion", ...}
+    save_name = args.model_name.replace("resn", "resN")  # the lesson's resNet34.pth
+    save_path = args.output_dir / f"{save_name}.pth"
+    last_path = args.output_dir / f"{save_name}_last.pth"
     if rank == 0:
         print(f"using {train_num} images for training, {val_num} images for validation.")
 
-    # each process gets as many images as the others: the sampler repeats an image or two where they do not divide
+    # after a process has died, torchrun --max-restarts starts all of them again; only the dead
+    # one's machine counts it
+    restarts = torch.tensor(int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)), device=device)
+    distributed.all_reduce(restarts, distributed.ReduceOp.MAX)
+    if restarts.item() > 0 and last_path.exists():
+        args.resume = True
+    from_rank_0 = [args.resume]  # its machine has the files
+    distributed.broadcast_object_list(from_rank_0)
+    args.resume = from_rank_0[0]
+
+    # each process gets as many images as the others: where they do not divide, some come twice
     sampler = DistributedSampler(train_dataset, shuffle=True, seed=args.seed)
-    pin = device.type == "cuda"  # from pinned memory, the next images go to a GPU while it computes
     train_loader = DataLoader(
         train_dataset,
         batch_size=args.batch_size,
         sampler=sampler,
         num_workers=args.workers,
-        pin_memory=pin,
+        pin_memory=device.type == "cuda",  # from pinned memory, images go to a GPU faster
     )
-    val_share = Subset(
-        validate_dataset, range(rank, val_num, world_size)
-    )  # each image in one share, and in one alone
+    val_share = Subset(validate_dataset, range(rank, val_num, world_size))  # each image in one
     validate_loader = DataLoader(
         val_share, batch_size=args.batch_size, shuffle=False, num_workers=args.workers
     )
 
-    torch.manual_seed(args.seed)
-    net = models[args.model_name]()  # for the 1000 classes of ImageNet
-    if (
-        rank == 0 and args.weights != "none" and not resume[0]
-    ):  # DistributedDataParallel gives them to the others
-        print(f"weights loaded from {load_pretrained(net, args.model_name, args.weights)}")
-    if (
-        rank == 0
-    ):  # an earlier run's files get other names only now: the weights just read may be one of them
-        keep_previous(save_path, cla_dict, resume[0])
+    manual_seed(args.seed)
+    net = resnets[args.model_name]()  # for the 1000 classes of ImageNet
+    fc_weights = {}  # of the last layer
+    if rank == 0:
+        if args.weights != "none" and not args.resume:  # as in train.py
+            weights_path = find_weights(args.model_name, args.weights)
+            weights = read_weights(weights_path)
+            for name in ("weight", "bias"):
+                if f"fc.{name}" in weights:
+                    fc_weights[name] = weights.pop(f"fc.{name}")
+            missing_keys, unexpected_keys = net.load_state_dict(weights, strict=False)
+            if missing_keys != ["fc.weight", "fc.bias"] or unexpected_keys:
+                other = [*unexpected_keys, *missing_keys][0]
+                raise SystemExit(f"error: {weights_path} is not of this {args.model_name}: {other}")
+            print(f"weights loaded from {weights_path}")
+        begin_run(args, save_path, cla_dict)
         save(json.dumps(cla_dict, indent=4), args.output_dir / "class_indices.json")
     if args.freeze_layers:
         for param in net.parameters():
             param.requires_grad = False
-    net.fc = nn.Linear(net.fc.in_features, len(cla_dict))
-    layout = torch.channels_last if device.type == "cpu" or args.amp else torch.contiguous_format
-    net.to(device, memory_format=layout)
+    in_channel = net.fc.in_features
+    net.fc = nn.Linear(in_channel, len(cla_dict))
+    if "weight" in fc_weights and len(fc_weights["weight"]) == len(cla_dict):
+        net.fc.load_state_dict(fc_weights)
+        print(f"fc is taken from there too: it has {len(cla_dict)} classes")
+    net.to(device)
     loss_function = nn.CrossEntropyLoss()
-    optimizer = optim.Adam([p for p in net.parameters() if p.requires_grad], lr=args.lr, fused=True)
+    params = [p for p in net.parameters() if p.requires_grad]
+    optimizer = optim.Adam(params, lr=args.lr, fused=True)
 
     history = []
-    if resume[0]:
+    best_acc, first_epoch = -1.0, 0
+    if args.resume:
+        from_rank_0 = [read_file(last_path) if rank == 0 else None]
+        distributed.broadcast_object_list(from_rank_0)
+        saved = from_rank_0[0]
+        resumed = restore(saved, last_path, args, net=net, optimizer=optimizer)
         if rank == 0:
-            history = load_checkpoint(last_path, net=net, optimizer=optimizer)
-        message = [history, optimizer.state_dict()]
-        distributed.broadcast_object_list(message)  # rank 0's
-        history = message[0]
-        args.amp |= history[-1].get("amp", False)
-        optimizer.load_state_dict(message[1])
+            print(resumed)
+        history, best_acc = saved["history"], saved["best_acc"]
+        first_epoch = len(history)
+        del saved, from_rank_0
     ddp_net = DistributedDataParallel(net)  # all processes start with rank 0's weights
-    best_acc = max((row["val_accuracy"] for row in history), default=-1.0)
 
-    for epoch in range(len(history), args.epochs):
+    for epoch in range(first_epoch, args.epochs):
         start = time.time()
         sampler.set_epoch(epoch)  # another order in each epoch
-        torch.manual_seed(
-            (1000 * args.seed + epoch + 1) * world_size + rank
-        )  # another augmentation in each process
+        # another augmentation in each process
+        manual_seed((1000 * args.seed + epoch + 1) * world_size + rank)
 
         # train
         net.train(not args.freeze_layers)
-        running_loss = 0.0
-        bar = ProgressBar(train_loader, f"train epoch[{epoch + 1}/{args.epochs}]")
-        for images, labels in bar if rank == 0 else train_loader:
+        running_loss, seen = 0.0, 0
+        train_bar = ProgressBar(train_loader, f"train epoch[{epoch + 1}/{args.epochs}]")
+        for images, labels in train_bar if rank == 0 else train_loader:
             optimizer.zero_grad()
             with torch.autocast(device.type, torch.bfloat16, enabled=args.amp):
-                logits = ddp_net(images.to(device, non_blocking=pin))
-                loss = loss_function(logits, labels.to(device, non_blocking=pin))
+                logits = ddp_net(images.to(device))
+                loss = loss_function(logits, labels.to(device))
             loss.backward()  # and the mean of all processes' gradients
             optimizer.step()
-            bar.loss = loss.item()
-            running_loss += loss.item()
+            train_bar.loss = loss.item()
+            running_loss += loss.item() * len(images)
+            seen += len(images)
+        sums = torch.tensor([running_loss, seen], dtype=torch.float64, device=device)
+        distributed.all_reduce(sums)  # over all processes
+        train_loss = (sums[0] / sums[1]).item()
+        if not math.isfinite(train_loss):
+            raise SystemExit(f"error: the loss is {train_loss}: it diverged. Try a smaller --lr")
 
         # validate
-        for buffer in (
-            net.buffers()
-        ):  # batch norm's means differ by process: all take those that rank 0 saves
+        for buffer in net.buffers():  # batch norm's means differ: all take those that rank 0 saves
             distributed.broadcast(buffer, src=0)
         net.eval()
-        acc, val_loss = 0, 0.0
+        val_outputs, val_targets = [], []
         with torch.no_grad():
             for val_images, val_labels in validate_loader:
-                outputs, val_labels = net(val_images.to(device)), val_labels.to(device)
-                val_loss += loss_function(outputs, val_labels).item() * len(val_labels)
-                acc += torch.eq(torch.max(outputs, dim=1)[1], val_labels).sum().item()
+                val_outputs.append(net(val_images.to(device)).cpu())
+                val_targets.append(val_labels)
+        shares = [None] * world_size
+        distributed.all_gather_object(shares, (val_outputs, val_targets))
+        outputs = torch.cat([batch for share in shares for batch in share[0]]).to(device)
+        targets = torch.cat([batch for share in shares for batch in share[1]]).to(device)
+        val_loss = loss_function(outputs, targets).item()
+        predict_y = torch.max(outputs, dim=1)[1]
+        val_accurate = torch.eq(predict_y, targets).sum().item() / val_num
 
-        shares = [running_loss / len(train_loader) / world_size, val_loss / val_num, acc / val_num]
-        sums = torch.tensor(shares, device=device)
-        distributed.all_reduce(sums)  # over all processes
-        train_loss, val_loss, val_accurate = sums.tolist()
-        if not math.isfinite(train_loss):
-            raise SystemExit(
-                f"error: the loss is {train_loss}: training has diverged. Try a smaller --lr"
-            )
         history.append(
-            {
-                "train_loss": train_loss,
-                "val_loss": val_loss,
-                "val_accuracy": val_accurate,
-                "amp": args.amp,
-            }
+            {"train_loss": train_loss, "val_loss": val_loss, "val_accuracy": val_accurate}
         )
+        better = val_accurate > best_acc
+        best_acc = max(best_acc, val_accurate)
         if rank == 0:
             print(
-                f"[epoch {epoch + 1}] train_loss: {train_loss:.3f}  val_accuracy: {val_accurate:.3f}"
+                f"[epoch {epoch + 1}] train_loss: {train_loss:.3f}  "
+                f"val_accuracy: {val_accurate:.3f}"
             )
-            if val_accurate > best_acc:
+            if better:
                 history[-1]["best"] = True
                 save(net.state_dict(), save_path)
-            save_checkpoint(last_path, history, net=net, optimizer=optimizer)
+            save_checkpoint(
+                last_path, args, net=net, optimizer=optimizer, history=history, best_acc=best_acc
+            )
             draw_results(save_path, history)
             print(
-                f"epoch {epoch + 1} took {time.time() - start:.1f} s, {bar.waited:.1f} s of it waiting for images"
+                f"epoch {epoch + 1} took {time.time() - start:.1f} s, "
+                f"{train_bar.waited:.1f} s of it waiting for images"
             )
-        best_acc = max(best_acc, val_accurate)
 
     distributed.destroy_process_group()
     if rank == 0:
         print("Finished Training")
         print(f"best val_accuracy: {best_acc:.3f}, with the weights in {save_path}")
-        net.load_state_dict(torch.load(save_path, map_location=device, weights_only=True))
-        draw_mistakes(
-            save_path, net, DataLoader(validate_dataset, batch_size=args.batch_size), cla_dict
-        )
+        net.load_state_dict(read_weights(save_path))
+        validate_loader = DataLoader(validate_dataset, batch_size=args.batch_size)
+        draw_mistakes(save_path, net, validate_loader, cla_dict)
 
 
 if __name__ == "__main__":
