@@ -77,11 +77,11 @@ def main() -> None:
         num_workers=args.workers,
         pin_memory=device.type == "cuda",  # from pinned memory, images go to a GPU faster
     )
+    manual_seed(args.seed)
     val_loader = DataLoader(val_set, batch_size=len(val_set), num_workers=args.workers)
     val_image, val_label = next(iter(val_loader))  # once: [10000, 3, 32, 32] and [10000]
     test_loader = DataLoader(TensorDataset(val_image, val_label), batch_size=200)
 
-    manual_seed(args.seed)
     net = LeNet()
     net.to(device)
     loss_function = nn.CrossEntropyLoss()

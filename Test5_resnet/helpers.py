@@ -1022,10 +1022,11 @@ def save_checkpoint(path: Path, args: argparse.Namespace, **parts: object) -> No
         if not hasattr(part, "state_dict"):
             values[name] = plain_value(part)
             continue
+        state[name] = part.state_dict()
         if isinstance(part, torch.optim.Optimizer):
             for group in part.param_groups:  # as torch's schedulers do
                 group.setdefault("initial_lr", group["lr"])
-        state[name] = part.state_dict()
+            state[name] = {**part.state_dict(), "default_lr": part.defaults["lr"]}
     kinds = {name: type(parts[name]).__name__ for name in state}
     save({"options": plain_value(vars(args)), "kinds": kinds, "state": state, **values}, path)
 
@@ -1102,7 +1103,14 @@ def restore(saved: dict, path: Path, args: argparse.Namespace, **parts: object) 
             ) from None
     epochs = len(saved.get("history", []))
     load_schedulers(schedulers, saved["state"], epochs)
-    rates = [str(group["lr"]) for optimizer in optimizers for group in optimizer.param_groups]
+    rates = []
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            rates.append(str(group["lr"]))
+            if group["lr"] != group["initial_lr"] and not schedulers:
+                rates[-1] += f" (the run began with {group['initial_lr']}; if a scheduler "
+                rates[-1] += "changed it, save_checkpoint and load_checkpoint need "
+                rates[-1] += "scheduler=scheduler)"
     return f"resumed {path} after epoch {epochs}, lr {', '.join(rates)}{changed}"
 
 
@@ -1137,6 +1145,8 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:
     optimizer.load_state_dict(state)
     for group, now in zip(optimizer.param_groups, settings, strict=True):
         reached, began = group["lr"], group["initial_lr"]
+        if now["lr"] == optimizer.defaults["lr"]:  # the group names no rate of its own
+            began = state["default_lr"]
         group.update(now)
         group["initial_lr"] = now.get("initial_lr", now["lr"])
         if now["lr"] == began:

@@ -1,42 +1,91 @@
-"""The changes that a learner makes in train.py work, and ask for none in helpers.py or plots.py."""
+"""The changes that a learner makes in train.py work in all five lessons, seen by their effect.
 
-import json
-import runpy
-from collections.abc import Iterator
+None of them asks for an edit of helpers.py or plots.py. Every run is made twice: in one go without
+data workers, and stopped after an epoch and resumed, with data workers in between. Both must end
+alike, bit for bit.
+"""
+
+from collections.abc import Callable
 from pathlib import Path
 
 import plain
 import pytest
 import torch
-from drawn import draw_data_set
 from matplotlib.axes import Axes
-from running import Patch, Tiny, fails, no_pictures, same, works
+from running import Patch, Result, fails, same, works
+from tiny import TinyLesson
+from torch import nn
 from torchvision import datasets
 
-ADAM = "optimizer = optim.Adam(net.parameters(), lr=args.lr, fused=True)  # fused: all weights in one pass over memory"
-SGD = "optimizer = optim.SGD(net.parameters(), lr=args.lr, momentum=0.9, weight_decay=0.01)"
-STATE = "net=net, optimizer=optimizer)"
-STEP_LR = [
-    (ADAM, f"{SGD}\n    scheduler = optim.lr_scheduler.StepLR(optimizer, step_size=2, gamma=0.1)"),
-    (STATE, "net=net, optimizer=optimizer, scheduler=scheduler)"),
-    ("        # validate\n", "        scheduler.step()\n"),
-]
+SGD = "optim.SGD(net.parameters(), lr=args.lr, momentum=0.9, weight_decay=0.01)"
+
+
+@pytest.fixture(params=plain.DEFAULTS)
+def lesson(
+    request: pytest.FixtureRequest, tmp_path: Path, data_set: Path, cifar10: Path
+) -> TinyLesson:
+    data = cifar10 if request.param == plain.LENET else data_set
+    return TinyLesson(request.param, tmp_path, data)
 
 
 @pytest.fixture
-def run(tiny: Tiny) -> Iterator[Tiny]:
-    with no_pictures():
-        yield tiny
+def alexnet(tmp_path: Path, data_set: Path) -> TinyLesson:
+    return TinyLesson(plain.ALEXNET, tmp_path, data_set)
 
 
-OWN_DATA_SET = """
+def add_scheduler(lesson: TinyLesson, scheduler: str, step: str = "scheduler.step()") -> None:
+    lesson.edits.below("optimizer", f"scheduler = optim.lr_scheduler.{scheduler}")
+    lesson.edits.argument("load_checkpoint", "scheduler=scheduler")
+    lesson.edits.argument("save_checkpoint", "scheduler=scheduler")
+    lesson.edits.above("history.append(", step)
+
+
+def add_augmentation(lesson: TinyLesson, transform: str) -> None:
+    start = '"train": transforms.Compose(\n        [\n'
+    lesson.edits.replace(start, f"{start}            {transform},\n")
+
+
+def sgd_and_a_schedule(lesson: TinyLesson) -> None:
+    edits = lesson.edits
+    edits.value("optimizer", SGD)
+    add_scheduler(lesson, "StepLR(optimizer, step_size=1, gamma=0.5)")
+    edits.value("loss_function", "nn.CrossEntropyLoss(label_smoothing=0.1)")
+    edits.above("optimizer.step()", "nn.utils.clip_grad_norm_(net.parameters(), 1.0)")
+    if lesson.is_lenet:
+        test_set = "TensorDataset(val_image, val_label)"
+        edits.value("test_loader", f"DataLoader({test_set}, batch_size=200, shuffle=True)")
+    else:
+        edits.replace("shuffle=False", "shuffle=True")
+    edits.above("net.train(", "train_right = 0")
+    right = f"torch.eq({lesson.logits}.argmax(dim=1), labels.to(device)).sum()"
+    edits.above("optimizer.step()", f"train_right += {right}")
+    edits.below("history.append(", 'history[-1]["train_accuracy"] = train_right / seen')
+
+
+def two_rates_and_a_plateau(lesson: TinyLesson) -> None:
+    edits = lesson.edits
+    first, others = "list(net.parameters())[:4]", "list(net.parameters())[4:]"
+    groups = f'[{{"params": {first}, "lr": 0.001}}, {{"params": {others}}}]'
+    edits.value("optimizer", f"optim.AdamW({groups}, lr=args.lr, weight_decay=0.05)")
+    plateau = "ReduceLROnPlateau(optimizer, factor=0.5, patience=0, threshold=0.9999)"
+    add_scheduler(lesson, plateau, f"scheduler.step({lesson.loss})")
+    counts = f"torch.tensor({lesson.train_set}.targets).bincount()"
+    weight = f"1 / (torch.arange(len({counts})) + 1)"
+    edits.value("loss_function", f"nn.CrossEntropyLoss(weight=({weight}).to(device))")
+    add_augmentation(lesson, "transforms.TrivialAugmentWide()")
+
+
+OWN_DATA = """
+import numpy, random
 from PIL import Image
 
 class OwnData:
     # like the course's custom_dataset: it has these three and nothing else
     def __init__(self, root, transform):
         self.class_to_idx = {"blue": 0, "red": 1}
-        self.items = [(path, i) for name, i in self.class_to_idx.items() for path in sorted((root / name).iterdir())]
+        self.items = []
+        for name, label in self.class_to_idx.items():
+            self.items += [(path, label) for path in sorted((root / name).iterdir())]
         self.transform = transform
 
     def __len__(self):
@@ -44,167 +93,329 @@ class OwnData:
 
     def __getitem__(self, index):
         path, label = self.items[index]
-        return self.transform(Image.open(path).convert("RGB")), label
+        image = self.transform(Image.open(path).convert("RGB"))
+        return image + noise(), label
+"""
+OWN_CIFAR = """
+import numpy, random
 
-def main() -> None:
+class OwnData:
+    def __init__(self, root, train, transform):
+        self.inner = datasets.CIFAR10(root, train=train, transform=transform)
+        self.class_to_idx = self.inner.class_to_idx
+
+    def __len__(self):
+        return len(self.inner)
+
+    def __getitem__(self, index):
+        image, label = self.inner[index]
+        return image + noise(), label
+"""
+NOISE = """
+def noise():
+    # of all three sources, in validation too
+    return 0.1 * (random.random() + numpy.random.rand() + torch.rand(1).item())
 """
 
-CHANGES = {
-    "shuffled validation": [("shuffle=False", "shuffle=True")],
-    "StepLR": STEP_LR,
-    "augmentation": [("transforms.RandomHorizontalFlip()", "transforms.RandomRotation(20)")],
-    "SGD and another loss": [(ADAM, SGD), ("nn.CrossEntropyLoss()", "nn.CrossEntropyLoss(label_smoothing=0.1)")],
-    "own data set": [("\ndef main() -> None:\n", OWN_DATA_SET), ("ImageFolder(args", "OwnData(args")],
-    "random_split and Subset": [
-        ("import DataLoader", "import DataLoader, Subset, random_split"),
-        ("    train_num, val_num", "    cla = train_dataset.class_to_idx\n    train_dataset, validate_dataset = "
-         "random_split(Subset(train_dataset, range(7)), [0.5, 0.5])\n    train_num, val_num"),
-        ("flower_list = train_dataset.class_to_idx", "flower_list = cla"),
-    ],
-    "the lesson's first line": [("import transforms", "import transforms, datasets, utils")],
-    "the lesson's torch.save": [("save(net.state_dict(), save_path)", "torch.save(net.state_dict(), save_path)")],
-    "one more column": [('"amp": args.amp', '"lr": torch.tensor(0.5), "amp": args.amp')],
-    "precision and recall": [
-        ("        val_accurate = acc / val_num\n", "        val_accurate = acc / val_num\n"
-         "        positive = torch.eq(predict_y, 1)\n"
-         "        precision = torch.eq(val_labels[positive], 1).float().mean().nan_to_num().numpy()\n"),
-        ('"amp": args.amp', '"precision": precision, "amp": args.amp'),
-    ],
-}  # fmt: skip
+
+def own_data_with_random_numbers(lesson: TinyLesson) -> None:
+    edits = lesson.edits
+    edits.top(OWN_CIFAR if lesson.is_lenet else OWN_DATA, NOISE)
+    if lesson.is_lenet:
+        for name, train, key in (("train_set", True, "train"), ("val_set", False, "val")):
+            edits.value(name, f'OwnData(args.data_path, {train}, data_transform["{key}"])')
+    else:
+        edits.replace("= ImageFolder(", "= OwnData(")
+    edits.value("optimizer", "optim.RMSprop(net.parameters(), lr=args.lr)")
+    add_scheduler(lesson, "LambdaLR(optimizer, lambda epoch: 0.5**epoch)")
 
 
-@pytest.mark.parametrize("name", CHANGES)
-def test_a_changed_train_py_trains_resumes_and_predicts(name: str, run: Tiny) -> None:
-    works(run.train("--epochs", 1, changes=CHANGES[name]))
-    result = works(run.train("--resume", "--epochs", 3))
-    assert [line[:9] for line in result.lines("[epoch")] == ["[epoch 2]", "[epoch 3]"]
-    assert len(run.history()) == 3 and len(run.history()[-1]) >= 3
-    assert json.loads((run.folder / "class_indices.json").read_text(encoding="ascii")) == {
-        "0": "blue",
-        "1": "red",
-    }
-    assert "class: red" in works(run.predict()).out
+def a_part_of_torchvisions_folder_and_a_sampler(lesson: TinyLesson) -> None:
+    edits, name = lesson.edits, lesson.train_set
+    edits.replace("from torchvision import", "from torchvision import models, utils,")
+    if not lesson.is_lenet:
+        edits.replace("from torchvision import", "from torchvision import datasets,")
+        folder = 'datasets.ImageFolder(str(args.data_path / "train"), data_transform["train"])'
+        edits.value(name, folder)
+    random_split = f"{name}, _ = torch.utils.data.random_split({name}, [6, 1])"
+    edits.above("train_loader", f"{name} = torch.utils.data.Subset({name}, range(1, 8))")
+    edits.above("train_loader", "manual_seed(args.seed)", random_split)
+    edits.above("train_loader", f"{name} = torch.utils.data.ConcatDataset([{name}, {name}])")
+    sampler = "torch.utils.data.WeightedRandomSampler(torch.ones(12), 7)"
+    loader = f"DataLoader({name}, args.batch_size, sampler={sampler}, num_workers=args.workers)"
+    edits.value("train_loader", loader)
+    edits.value("optimizer", "optim.Adagrad(net.parameters(), lr=args.lr, fused=True)")
+    add_scheduler(lesson, "CosineAnnealingLR(optimizer, T_max=args.epochs)")
 
 
-def test_shuffling_the_validation_set_gives_the_same_accuracy(run: Tiny) -> None:
-    """That of the last epoch's weights on the validation set, one image at a time."""
-    run.train("--epochs", 3, changes=CHANGES["shuffled validation"])
-    net = runpy.run_path(str(run.folder / "model.py"))["AlexNet"](num_classes=2)
-    net.load_state_dict(run.last()["net"])
-    images = datasets.ImageFolder(run.data / "val", plain.transform("Test2_alexnet"))
+def the_lowest_loss_is_the_best(lesson: TinyLesson) -> None:
+    edits, accuracy = lesson.edits, lesson.accuracy
+    edits.replace("best_acc, first_epoch = -1.0, 0", "best_acc, first_epoch = 99.0, 0")
+    edits.replace(f"if {accuracy} > best_acc", f"if {lesson.loss} < best_acc")
+    edits.value("best_acc", lesson.loss)
+    edits.replace("save(net.state_dict(), save_path)", "torch.save(net.state_dict(), save_path)")
+    plain_transform = "v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])"
+    edits.replace(
+        "from torchvision import", "from torchvision.transforms import v2\nfrom torchvision import"
+    )
+    edits.replace("transforms.ToTensor()", plain_transform)
+    edits.replace("net.to(device)\n", "net.to(device, memory_format=torch.channels_last)\n")
+
+
+CHANGES: dict[str, Callable[[TinyLesson], None]] = {
+    change.__name__: change
+    for change in (
+        sgd_and_a_schedule,
+        two_rates_and_a_plateau,
+        own_data_with_random_numbers,
+        a_part_of_torchvisions_folder_and_a_sampler,
+        the_lowest_loss_is_the_best,
+    )
+}
+
+
+def trained(lesson: TinyLesson, place: Path) -> Result:
+    """Train for two epochs, in one go and in two, compare, and predict with what is left."""
+    lesson.out = place / "in two"
+    works(lesson.train("--epochs", 1, "--workers", 2))
+    resumed = works(lesson.train("--epochs", 2, "--workers", 1, "--resume"))
+    assert len(resumed.lines("[epoch 2]")) == 1 and len(resumed.lines("[epoch 1]")) == 0
+    in_two, kept = lesson.last(), torch.load(lesson.save_path, weights_only=True)
+    lesson.out = place / "in one"
+    result = works(lesson.train("--epochs", 2))
+    for part in ("state", "history", "best_acc"):
+        assert same(lesson.last()[part], in_two[part]), part
+    assert same(torch.load(lesson.save_path, weights_only=True), kept)
+    assert "class: " in works(lesson.predict()).out
+    return result
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=list(CHANGES))
+def test_a_changed_train_py_trains_resumes_and_predicts(
+    change: Callable[[TinyLesson], None], lesson: TinyLesson, tmp_path: Path
+) -> None:
+    change(lesson)
+    result = trained(lesson, tmp_path)
+    history = lesson.history()
+    if change is sgd_and_a_schedule:
+        assert lesson.rates() == [pytest.approx(plain.DEFAULTS[lesson.name][2] / 4)]
+        right = [label == predicted for label, predicted in predictions(lesson)]
+        assert history[-1][lesson.accuracy_column] == sum(right) / len(right)
+        assert all(0 <= row["train_accuracy"] <= 1 for row in history)
+    if change is two_rates_and_a_plateau:
+        # the first epoch is the best there was; after the second, both rates are halved
+        assert lesson.rates() == [0.0005, plain.DEFAULTS[lesson.name][2] / 2]
+        outputs, labels = validation(lesson)
+        weight = 1 / (torch.arange(outputs.shape[1]) + 1)
+        expected = nn.functional.cross_entropy(outputs, labels, weight)  # of all images at once
+        assert history[-1][lesson.loss] == pytest.approx(expected.item(), abs=1e-5)
+    if change is own_data_with_random_numbers:
+        assert lesson.rates() == [plain.DEFAULTS[lesson.name][2] / 4]
+    if change is a_part_of_torchvisions_folder_and_a_sampler:
+        assert lesson.rates() == [pytest.approx(0, abs=1e-12)]
+    if change is the_lowest_loss_is_the_best:
+        losses = [row[lesson.loss] for row in history]
+        assert [row.get("best", False) for row in history] == [True, losses[1] < losses[0]]
+        assert f"best {lesson.accuracy_column}: {min(losses):.3f}" in result.out
+
+
+def validation(lesson: TinyLesson) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the last epoch's net makes of the validation images one by one, and their labels."""
+    transform = plain.transform(lesson.name)
+    if lesson.is_lenet:
+        images = datasets.CIFAR10(lesson.data, train=False, transform=transform)
+    else:
+        images = datasets.ImageFolder(lesson.data / "val", transform)
+    net = lesson.net(10 if lesson.is_lenet else 2)
     with torch.no_grad():
-        right = [int(net.eval()(image[None]).argmax()) == label for image, label in images]
-    assert run.history()[-1]["val_accuracy"] == sum(right) / len(images)
+        outputs = torch.cat([net(image[None]) for image, _ in images])
+    return outputs, torch.tensor(images.targets)
+
+
+def predictions(lesson: TinyLesson) -> list[tuple[int, int]]:
+    outputs, labels = validation(lesson)
+    return list(zip(labels.tolist(), outputs.argmax(dim=1).tolist(), strict=True))
+
+
+def test_the_losses_are_means_over_images(lesson: TinyLesson) -> None:
+    """With batches of unequal size (8 = 3 + 3 + 2), in training and in validation."""
+    lesson.edits.value("optimizer", "optim.SGD(net.parameters(), lr=0.0)")
+    train = "net.train(not args.freeze_layers)" if lesson.name == plain.RESNET else "net.train()"
+    lesson.edits.replace(train, "net.eval()")  # no dropout, no batch statistics
+    lesson.edits.replace('transform=data_transform["train"]', 'transform=data_transform["val"]')
+    if lesson.name == plain.GOOGLENET:
+        lesson.edits.value("(logits, aux_logits2, aux_logits1)", "(net(images.to(device)),) * 3")
+        lesson.edits.value("loss", "loss0")
+    works(lesson.train("--epochs", 1))
+    outputs, labels = validation(lesson)
+    expected = nn.functional.cross_entropy(outputs, labels).item()
+    assert lesson.history()[0][lesson.loss] == pytest.approx(expected, abs=1e-5)
+    train_images = datasets.CIFAR10 if lesson.is_lenet else datasets.ImageFolder
+    root = lesson.data if lesson.is_lenet else lesson.data / "train"
+    images = train_images(root, transform=plain.transform(lesson.name))
+    net = lesson.net(10 if lesson.is_lenet else 2)
+    with torch.no_grad():
+        outputs = torch.cat([net(image[None]) for image, _ in images])
+    expected = nn.functional.cross_entropy(outputs, torch.tensor(images.targets)).item()
+    assert lesson.history()[0]["train_loss"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_augmentation_differs_from_epoch_to_epoch(lesson: TinyLesson, tmp_path: Path) -> None:
+    """Also with images in a fixed order, in batches of one: the pictures that the net sees."""
+    lesson.edits.replace("shuffle=True", "shuffle=False")
+    add_augmentation(lesson, "transforms.RandomRotation(90)")
+    images = "inputs" if lesson.is_lenet else "images"
+    lesson.edits.above("loss.backward()", f"seen_images.append({images}.sum().item())")
+    lesson.edits.above("net.train(", "seen_images = []")
+    lesson.edits.below("history.append(", 'history[-1]["images"] = sorted(seen_images)')
+    seen = []
+    for workers in (0, 2):
+        works(lesson.train("--epochs", 2, "--batch-size", 1, "--workers", workers))
+        first, second = (row["images"] for row in lesson.history())
+        assert not set(first) & set(second)
+        seen.append((first, second))
+    assert seen[0] == seen[1]  # whatever --workers
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_learners_own_mistake_is_shown(workers: int, lesson: TinyLesson) -> None:
+    if lesson.is_lenet:
+        mistake = 'transforms.Lambda(lambda image: open("gone.csv"))'
+        add_augmentation(lesson, mistake)
+        if workers == 0:
+            fails(lesson.train(), "gone.csv")
+        else:
+            with pytest.raises(FileNotFoundError, match=r"gone\.csv"):
+                lesson.train("--workers", 1)
+        return
+    resize = (
+        "transforms.Resize(256)" if lesson.name == plain.RESNET else "transforms.Resize((224, 224))"
+    )
+    lesson.edits.replace(resize, "transforms.Resize(224)")
+    lesson.edits.replace("transforms.CenterCrop(224),", "") if lesson.name == plain.RESNET else None
+    with pytest.raises(RuntimeError, match="equal size"):
+        lesson.train("--workers", workers)
 
 
 def test_the_best_epochs_weights_are_kept_and_the_picture_follows(
-    run: Tiny, monkeypatch: Patch
+    alexnet: TinyLesson, monkeypatch: Patch
 ) -> None:
-    snapshot = '        save(net.state_dict(), args.output_dir / f"epoch{epoch + 1}.pth")\n        history.append('
-    accuracies = "val_accurate = [0.5, 0.8, 0.8, 0.6][epoch]"
-    snapshots = [
-        ("val_accurate = acc / val_num", accuracies),
-        ("        history.append(", snapshot),
-    ]
-    marked, axvline, epochs = [], Axes.axvline, [f"epoch{n}" for n in (1, 2, 3, 4)]
-    monkeypatch.setattr(
-        Axes, "axvline", lambda self, x, **options: marked.append(x) or axvline(self, x, **options)
-    )
+    edits, marked, axvline = alexnet.edits, [], Axes.axvline
+
+    def noted(self: Axes, x: int, **options: object) -> object:
+        marked.append(x)
+        return axvline(self, x, **options)
 
     def kept() -> set[int]:
-        states = [
-            torch.load(run.folder / f"{name}.pth", weights_only=True)
-            for name in ("AlexNet", *epochs)
-        ]
-        return {n for n in (1, 2, 3, 4) if same(states[0], states[n])}
+        best = torch.load(alexnet.save_path, weights_only=True)
+        paths = {n: alexnet.out / f"epoch{n}.pth" for n in (1, 2, 3, 4)}
+        return {n for n, path in paths.items() if same(best, torch.load(path, weights_only=True))}
 
-    result = run.train("--epochs", 4, changes=snapshots)
-    assert kept() == {2} and marked[-1] == 2 and "best val_accuracy: 0.800" in result.out
-    run.train("--epochs", 4, changes=[("val_accurate > best_acc", "val_accurate >= best_acc")])
+    monkeypatch.setattr(Axes, "axvline", noted)
+    edits.value("val_accurate", "[0.5, 0.8, 0.8, 0.6][epoch]")
+    edits.above(
+        "history.append(", 'save(net.state_dict(), args.output_dir / f"epoch{epoch + 1}.pth")'
+    )
+    result = works(alexnet.train("--epochs", 4))
+    assert kept() == {2} and "best val_accuracy: 0.800" in result.out
+    assert marked == [1, 1, 2, 2, 2, 2, 2, 2]  # in both panels
+    edits.replace("val_accurate > best_acc", "val_accurate >= best_acc")
+    works(alexnet.train("--epochs", 4))
     assert kept() == {3} and marked[-1] == 3
-    lowest = [
-        ("val_accurate >= best_acc", "val_loss < best_acc"),
-        ("best_acc = val_accurate", "best_acc = val_loss"),
-    ]
-    first = 'best_acc = max((row["val_accuracy"] for row in history), default=-1.0)'
-    lowest.append((first, 'best_acc = min((row["val_loss"] for row in history), default=9.0)'))
-    run.train("--epochs", 2, changes=lowest)
-    run.train("--epochs", 4, "--resume")
-    losses = [row["val_loss"] for row in run.history()]
-    assert kept() == {1 + losses.index(min(losses))} == {marked[-1]}
 
 
-def test_every_column_is_drawn(run: Tiny, monkeypatch: Patch) -> None:
+def test_every_column_of_numbers_is_drawn(alexnet: TinyLesson, monkeypatch: Patch) -> None:
+    """Losses together, accuracies together, every other column by itself; what is no number not."""
     drawn, plot = {}, Axes.plot
 
     def noted(self: Axes, x: tuple, y: tuple, **options: object) -> list:
-        drawn[options["label"]] = (self.get_subplotspec().colspan.start, tuple(y))
+        drawn[options["label"]] = (self.get_title(), tuple(y))
+        axes.append(self)
         return plot(self, x, y, **options)
 
+    axes: list[Axes] = []
     monkeypatch.setattr(Axes, "plot", noted)
-    run.train(changes=CHANGES["one more column"])
-    rows = run.history()
-    columns = {
-        name: 0 if name.endswith("loss") else 1
-        for name in ("train_loss", "val_loss", "val_accuracy", "lr")
-    }
-    assert drawn == {
-        name: (place, tuple(row[name] for row in rows)) for name, place in columns.items()
-    }
+    extra = '"precision": torch.tensor(0.5), "seconds": 3 + epoch, "matrix": torch.ones(2, 2), '
+    extra += '"note": "x", "more": {"a": 1.0}, "nan": math.nan'
+    alexnet.edits.below("history.append(", f"history[-1].update({{{extra}}})")
+    works(alexnet.train("--epochs", 2))
+    titles = {axis: axis.get_title() for axis in axes[-5:]}
+    history = alexnet.history()
+    panels = {"train_loss": "loss", "val_loss": "loss", "val_accuracy": "accuracy"}
+    panels |= {"precision": "accuracy", "seconds": "seconds"}
+    assert set(drawn) == set(panels)
+    for name in panels:
+        assert drawn[name][1] == tuple(row[name] for row in history)
+    by_name = dict(zip(drawn, axes[-5:], strict=True))
+    assert {name: by_name[name].get_title() for name in panels} == panels, titles
+    assert history[0]["matrix"] == [[1.0, 1.0], [1.0, 1.0]] and history[0]["more"] == {"a": 1.0}
 
 
-def test_a_new_rate_counts_and_an_old_one_goes_on(run: Tiny) -> None:
-    def rate() -> float:
-        return run.last()["optimizer"]["param_groups"][0]["lr"]
-
-    run.train("--lr", 0.004, changes=STEP_LR)
-    assert rate() == pytest.approx(0.0004)  # StepLR has lowered it after two epochs
-    result = run.train("--resume", "--lr", 0.004, "--epochs", 3)
-    assert rate() == pytest.approx(0.0004) == float(result.lines("resumed")[0].split()[-1])
-    result = run.train("--resume", "--lr", 0.001, "--epochs", 5)
-    assert float(result.lines("resumed")[0].split()[-1]) == pytest.approx(0.0001)
-    assert rate() == pytest.approx(0.00001)  # 0.001, lowered after two epochs and after four
-    changes = [("gamma=0.1", "gamma=0.5"), ("weight_decay=0.01", "weight_decay=0.02")]
-    run.train("--resume", "--lr", 0.001, "--epochs", 7, changes=changes)
-    assert rate() == pytest.approx(0.000005)
-    assert run.last()["optimizer"]["param_groups"][0]["weight_decay"] == 0.02
-
-
-def test_resuming_with_more_photos_other_batches_and_workers(run: Tiny, tmp_path: Path) -> None:
-    run.train()
-    assert (
-        works(run.train("--resume", "--lr", 0.01)).lines("resumed")[0].endswith(" lr 0.01")
-    )  # to the last digit
-    run.data = draw_data_set(tmp_path / "more", train=6, val=3)
-    assert works(run.train("--resume", "--epochs", 3, "--batch-size", 5, "--workers", 1)).lines(
-        "[epoch 3]"
-    )
+@pytest.mark.parametrize("end", ["break", "range(2)"])
+def test_the_results_are_drawn_whenever_the_loop_ends(end: str, alexnet: TinyLesson) -> None:
+    if end == "break":
+        alexnet.edits.below("draw_results(", "break")
+    else:
+        alexnet.edits.replace("range(first_epoch, args.epochs)", "range(2)")
+    works(alexnet.train("--epochs", 5))
+    assert (alexnet.out / "AlexNet_results.png").exists()
 
 
 LAST = "AlexNet_last.pth"
-NOT_FITTING = {
-    "another optimizer": ([(ADAM, SGD)], [LAST, "Adam", "SGD"]),
-    "AdamW": ([("optim.Adam(", "optim.AdamW(")], [LAST, "Adam", "AdamW"]),
-    "a scheduler": (STEP_LR, [LAST, "scheduler"]),
-    "another net": ([("init_weights=True)", 'init_weights=True)\n    net.fc = nn.Linear(8, 7)')], [LAST, "fc.weight"]),
-    "another layer": ([("init_weights=True)", "init_weights=True)\n    net.new = nn.Linear(2, 2)")], [LAST, "new"]),
-    "fewer weights to train": ([("net.parameters(), lr", "net.fc.parameters(), lr")], ["--resume", "optimizer"]),
-}  # fmt: skip
+NOT_FITTING: dict[str, tuple[Callable[[TinyLesson], object], list[str]]] = {
+    "another optimizer": (lambda run: run.edits.value("optimizer", SGD), [LAST, "Adam", "SGD"]),
+    "a scheduler": (
+        lambda run: add_scheduler(run, "StepLR(optimizer, step_size=2)"),
+        [LAST, "scheduler", "StepLR"],
+    ),
+    "another net": (
+        lambda run: run.edits.below("net", "net.fc = nn.Linear(8, 7)"),
+        [LAST, "fc.weight", "2, 8", "7, 8"],
+    ),
+    "another layer": (
+        lambda run: run.edits.below("net", "net.new = nn.Linear(2, 2)"),
+        [LAST, "new.weight"],
+    ),
+    "fewer weights to train": (
+        lambda run: run.edits.replace("net.parameters(), lr", "net.fc.parameters(), lr"),
+        [LAST, "optimizer", "--resume"],
+    ),
+}
 
 
 @pytest.mark.parametrize("name", NOT_FITTING)
-def test_what_does_not_fit_the_file_is_one_line(name: str, run: Tiny) -> None:
-    changes, words = NOT_FITTING[name]
-    run.train()
-    before = run.last_path.read_bytes()
-    fails(run.train("--resume", "--epochs", 3, changes=changes), *words)
-    assert run.last_path.read_bytes() == before
+def test_what_does_not_fit_the_file_is_one_line(name: str, alexnet: TinyLesson) -> None:
+    change, words = NOT_FITTING[name]
+    works(alexnet.train("--epochs", 2))
+    before = alexnet.last_path.read_bytes()
+    change(alexnet)
+    fails(alexnet.train("--resume", "--epochs", 3), *words)
+    assert alexnet.last_path.read_bytes() == before
 
 
-def test_other_classes_and_a_scheduler_that_is_not_saved_are_refused_on_resume(
-    run: Tiny, tmp_path: Path
-) -> None:
-    run.train(changes=[change for change in STEP_LR if change[0] != STATE])
-    fails(run.train("--resume", "--epochs", 3), "scheduler=scheduler")
-    run.data = draw_data_set(tmp_path / "other", ("blue", "rot"))
-    fails(run.train("--resume", "--epochs", 3), "class_indices.json")
+def test_a_scheduler_that_is_not_saved_is_refused_on_resume(alexnet: TinyLesson) -> None:
+    alexnet.edits.below("optimizer", "scheduler = optim.lr_scheduler.StepLR(optimizer, 2)")
+    works(alexnet.train("--epochs", 2))
+    fails(alexnet.train("--resume", "--epochs", 3), "scheduler=scheduler")
+
+
+def test_values_of_her_own_are_saved_beside(alexnet: TinyLesson) -> None:
+    alexnet.edits.argument("save_checkpoint", "epoch=epoch")
+    works(alexnet.train("--epochs", 2))
+    assert alexnet.last()["epoch"] == 1
+    works(alexnet.train("--resume", "--epochs", 3))
+
+
+def test_an_optimizer_that_does_not_know_fused(alexnet: TinyLesson) -> None:
+    """Her own error shows: a TypeError, which names the argument."""
+    alexnet.edits.replace("optim.Adam(", "optim.RMSprop(")
+    with pytest.raises(TypeError, match="fused"):
+        alexnet.train()
+
+
+def test_options_that_differ_are_named_on_resuming(alexnet: TinyLesson) -> None:
+    works(alexnet.train("--epochs", 1))
+    line = works(alexnet.train("--resume", "--epochs", 2, "--lr", 0.01)).lines("resumed")[0]
+    assert "after epoch 1, lr 0.01;" in line
+    assert "--lr 0.01 (was 0.0002)" in line and "--epochs 2 (was 1)" in line
+    assert "--seed" not in line and "--resume" not in line
