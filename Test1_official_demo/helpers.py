@@ -76,8 +76,9 @@ def run(main: Callable[[], None]) -> None:
         sys.exit(f"error: {one_line(error)}")
     except (RuntimeError, MemoryError) as error:
         if str(error).startswith("Error(s) in loading state_dict"):
-            weights_path = local_variables(main, error).get("weights_path", "the weights file")
-            sys.exit(f"error: {does_not_fit(weights_path, error)}")
+            variables = local_variables(main, error)
+            path = variables.get("weights_path", "the weights file")
+            sys.exit(f"error: {does_not_fit(path, error, variables.get('class_indict'))}")
         advice = limit_of_the_machine(error)
         if not advice:
             raise  # a mistake in the code: its traceback is wanted
@@ -328,10 +329,9 @@ def predict_parser(description: str) -> Parser:
 
 def command(script: Path, options: str = "") -> str:
     """The command that starts a script, as it must be typed in the folder where the user is."""
-    try:
-        path = os.path.relpath(script)
-    except ValueError:  # on another drive of Windows
-        path = str(script)
+    path = str(script)
+    with contextlib.suppress(ValueError):  # it is on another drive of Windows
+        path = min(os.path.relpath(script), path, key=len)
     if " " in path:
         path = f'"{path}"'
     return f"python {path} {options}".strip()
@@ -481,25 +481,25 @@ class ImageFolder(datasets.ImageFolder):
         return samples
 
     def __getstate__(self) -> dict:
-        """For a data worker: the names as one tensor, which reaches it through shared memory.
+        """For a data worker: names and labels as tensors, which reach it through shared memory.
 
         A worker that is spawned imports torch before it reads what it is sent, and its start waits
         for that, unless it is little.
         """
+        names = "\n".join(os.path.relpath(path, self.root) for path, _ in self.samples)
+        names = torch.frombuffer(bytearray(os.fsencode(names)), dtype=torch.uint8)
+        labels = torch.tensor([label for _, label in self.samples])
+        self.sent = names, labels  # kept, since they must live until they have arrived
         state = self.__dict__.copy()
         del state["samples"], state["imgs"], state["targets"]
-        names = "\n".join(os.path.relpath(path, self.root) for path, _ in self.samples)
-        state["names"] = torch.frombuffer(bytearray(os.fsencode(names)), dtype=torch.uint8)
-        state["labels"] = torch.tensor(self.targets)
         return state
 
     def __setstate__(self, state: dict) -> None:
-        names = os.fsdecode(state.pop("names").numpy().tobytes()).split("\n")
-        self.targets = state.pop("labels").tolist()
         self.__dict__.update(state)
-        paths = [str(self.root / name) for name in names]
-        self.samples = list(zip(paths, self.targets, strict=True))
-        self.imgs = self.samples
+        names, labels = self.sent
+        paths = [str(self.root / name) for name in os.fsdecode(names.numpy().tobytes()).split("\n")]
+        self.targets = labels.tolist()
+        self.samples = self.imgs = list(zip(paths, self.targets, strict=True))
 
 
 def class_folders(folder: Path) -> list[str]:
@@ -987,23 +987,25 @@ def is_state_dict(value: object) -> bool:
     return all(isinstance(tensor, torch.Tensor) for tensor in value.values())
 
 
-def does_not_fit(path: Path, error: RuntimeError) -> str:
+def does_not_fit(path: Path, error: RuntimeError, class_indict: dict | None = None) -> str:
     """PyTorch's error in loading a state_dict, as one line with the first name that differs."""
     text = str(error)
     net = re.search(r"loading state_dict for (\w+)", text)[1]
+    missing = re.search(r'Missing key\(s\) in state_dict: "(.*?)"', text)
+    unexpected = re.search(r'Unexpected key\(s\) in state_dict: "(.*?)"', text)
     shape = re.search(
         r"size mismatch for (\S+): copying a param with shape torch.Size\((.*?)\) from checkpoint, "
         r"the shape in current model is torch.Size\((.*?)\)",
         text,
     )
-    missing = re.search(r'Missing key\(s\) in state_dict: "(.*?)"', text)
-    unexpected = re.search(r'Unexpected key\(s\) in state_dict: "(.*?)"', text)
     if missing:
         found = f"{missing[1]} is not in it"
     elif unexpected:
         found = f"{unexpected[1]} is in it alone"
     elif shape:
         found = f"{shape[1]} is {shape[2]} in it, and {shape[3]} in the net"
+        if class_indict and json.loads(shape[3])[0] == len(class_indict):  # the last layer
+            found += f", since {names_of(path).name} names {len(class_indict)} classes"
     else:
         found = text.splitlines()[-1].strip()
     return f"{path} is not of this {net}: {found}"

@@ -147,7 +147,8 @@ def main() -> None:
     weights_path = args.weights
     if not weights_path:
         weights_path = args.output_dir / f"{args.model_name.replace('resn', 'resN')}.pth"
-    names = list(read_classes(weights_path).values())
+    class_indict = read_classes(weights_path)  # {"0": "daisy", "1": "dandelion", ...}
+    names = list(class_indict.values())
     net = resnets[args.model_name](num_classes=len(names))
     net.load_state_dict(read_weights(weights_path))
     net.to(device)

@@ -1,11 +1,12 @@
-"""Measure what the residual block mends: plain nets of 20 and of 56 layers on CIFAR-10, and the same with shortcuts.
+"""Measure what the residual block mends: nets of 20 and 56 layers, without and with shortcuts.
 
 python degradation.py --data-path ../Test1_official_demo/data       # writes degradation.png
 
-The nets are those of the paper's section 4.2: 3x3 convolutions with 16, 32 and 64 channels, batch norm, and global
-average pooling. All start in the same way. Compared is the training loss: a deeper net that has the larger training
-loss has not overfitted, it is harder to train. The gradient's size in the first layer, which lies the furthest from the
-loss, shows whether gradients vanish.
+The nets are those of the paper's section 4.2, for CIFAR-10: 3x3 convolutions with 16, 32 and 64
+channels, batch norm, and global average pooling. All start in the same way. Compared is the
+training loss: a deeper net that has the larger training loss has not overfitted, it is harder to
+train. The gradient's size in the first layer, which lies the furthest from the loss, shows whether
+gradients vanish.
 """
 
 import argparse
@@ -14,12 +15,14 @@ from pathlib import Path
 
 import torch
 from torch import nn, optim
-from torch.nn import functional as F
 from torchvision import datasets
 
 from helpers import HERE, UserError, run
 from model import BasicBlock
 from plots import new_figure
+
+COLORS = {20: "#0072b2", 56: "#d55e00"}  # by the number of layers
+STYLES = {20: "o-", 56: "s--"}
 
 
 class PlainBlock(BasicBlock):
@@ -32,7 +35,10 @@ class PlainBlock(BasicBlock):
 
 
 def make_net(block: type[BasicBlock], layers: int) -> nn.Sequential:
-    """A net of 6n + 2 layers for images [N, 3, 32, 32]. Shortcuts that change the shape are 1x1 convolutions."""
+    """A net of 6n + 2 layers for images [N, 3, 32, 32], with n blocks at each number of channels.
+
+    Shortcuts that change the shape are 1x1 convolutions.
+    """
     modules: list[nn.Module] = [
         nn.Conv2d(3, 16, 3, padding=1, bias=False),
         nn.BatchNorm2d(16),
@@ -41,14 +47,15 @@ def make_net(block: type[BasicBlock], layers: int) -> nn.Sequential:
     in_channel = 16
     for channel in (16, 32, 64):
         for _ in range((layers - 2) // 6):
-            stride, downsample = 1, None
-            if (
-                channel != in_channel
-            ):  # the first block of 32 and of 64 channels halves height and width
+            stride = 1
+            downsample = None
+            if channel != in_channel:  # the first block of 32 and of 64 halves height and width
                 stride = 2
                 if block is BasicBlock:
-                    conv = nn.Conv2d(in_channel, channel, kernel_size=1, stride=2, bias=False)
-                    downsample = nn.Sequential(conv, nn.BatchNorm2d(channel))
+                    downsample = nn.Sequential(
+                        nn.Conv2d(in_channel, channel, kernel_size=1, stride=2, bias=False),
+                        nn.BatchNorm2d(channel),
+                    )
             modules.append(block(in_channel, channel, stride, downsample))
             in_channel = channel
     net = nn.Sequential(*modules, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
@@ -64,18 +71,23 @@ def train(
     """Train with SGD, momentum 0.9 and a learning rate that falls from 0.05 to 0 along a cosine.
 
     Returns:
-        the mean loss of each epoch, and the mean size of the first convolution's gradient in the first epoch
+        the mean loss of each epoch, and the mean size of the first convolution's gradient in the
+        first epoch
     """
     device = images.device
-    net.to(device, memory_format=torch.channels_last).train()
+    net.to(device)
+    net.train()
+    loss_function = nn.CrossEntropyLoss()
     optimizer = optim.SGD(net.parameters(), lr=0.05, momentum=0.9, weight_decay=0.0001)
     scheduler = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs)
     losses, gradients = [], []
     for epoch in range(epochs):
         running_loss = 0.0
-        for index in torch.randperm(len(images)).to(device).split(128):
+        order = torch.randperm(len(images)).to(device)
+        for index in order.split(128):
             optimizer.zero_grad()
-            loss = F.cross_entropy(net(images[index].float() / 127.5 - 1), labels[index])
+            batch = images[index].float() / 127.5 - 1  # bytes to -1..1
+            loss = loss_function(net(batch), labels[index])
             loss.backward()
             optimizer.step()
             running_loss += loss.item() * len(index)
@@ -87,23 +99,30 @@ def train(
 
 
 def read_options(
-    description: str, images: tuple[int, str], epochs: int, figure: str
+    description: str, *, images: int, images_help: str, epochs: int, figure: str
 ) -> argparse.Namespace:
-    """The options of a measurement on CIFAR-10. `images`: the default of --images, and what it says."""
+    """The options of a measurement on CIFAR-10; `figure` is the name of its picture."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     data_path = HERE.parent / "Test1_official_demo" / "data"
-    data_path = data_path if data_path.exists() else HERE / "data"
+    if not data_path.exists():
+        data_path = HERE / "data"
     parser.add_argument(
         "--data-path", type=Path, default=data_path, help="root of CIFAR-10 (default: %(default)s)"
     )
-    for name, default, text in (
-        ("--images", *images),
-        ("--epochs", epochs, "number of passes over them"),
-        ("--seeds", 3, "number of runs"),
-    ):
-        parser.add_argument(name, type=int, default=default, help=f"{text} (default: %(default)s)")
+    parser.add_argument(
+        "--images", type=int, default=images, help=f"{images_help} (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--epochs",
+        type=int,
+        default=epochs,
+        help="number of passes over them (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=3, help="number of runs (default: %(default)s)"
+    )
     parser.add_argument(
         "--save", type=Path, default=HERE / figure, help="file (default: %(default)s)"
     )
@@ -114,6 +133,11 @@ def read_options(
 
 
 def open_cifar10(root: Path, train: bool) -> datasets.CIFAR10:
+    """torchvision's CIFAR10.
+
+    Raises:
+        UserError: it is not in `root`.
+    """
     try:
         return datasets.CIFAR10(root, train=train)
     except RuntimeError:
@@ -123,60 +147,54 @@ def open_cifar10(root: Path, train: bool) -> datasets.CIFAR10:
 
 
 def main() -> None:
-    args = read_options(__doc__, (4000, "number of training images"), 15, "degradation.png")
+    args = read_options(
+        __doc__,
+        images=4000,
+        images_help="number of training images",
+        epochs=15,
+        figure="degradation.png",
+    )
     train_set = open_cifar10(args.data_path, train=True)
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
-    images = (
-        torch.from_numpy(train_set.data[: args.images]).to(device).permute(0, 3, 1, 2)
-    )  # bytes, channels last
+    images = torch.from_numpy(train_set.data[: args.images]).to(device)
+    images = images.permute(0, 3, 1, 2)  # bytes [N, 3, 32, 32]
     labels = torch.tensor(train_set.targets[: args.images], device=device)
 
     with new_figure(args.save, 9.5, 4.4) as figure:
-        both = figure.subplots(1, 2, sharey=True)
-        for axes, block, title in zip(
-            both, (PlainBlock, BasicBlock), ("plain", "residual"), strict=True
-        ):
-            for layers, color, style in ((20, "#0072b2", "o-"), (56, "#d55e00", "s--")):
+        left, right = figure.subplots(1, 2, sharey=True)
+        for axes, block, title in ((left, PlainBlock, "plain"), (right, BasicBlock, "residual")):
+            for layers in (20, 56):
                 start = time.perf_counter()
                 losses, gradients = [], []
                 for seed in range(args.seeds):
                     torch.manual_seed(seed)
-                    run_losses, gradient = train(
-                        make_net(block, layers), images, labels, args.epochs
-                    )
+                    net = make_net(block, layers)
+                    run_losses, gradient = train(net, images, labels, args.epochs)
                     losses.append(run_losses)
                     gradients.append(gradient)
+                seconds = time.perf_counter() - start
                 runs = torch.tensor(losses)  # [seeds, epochs]
-                last = ", ".join(f"{loss:.3f}" for loss in runs[:, -1].tolist())
+                last = runs[:, -1]
+                each = ", ".join(f"{loss:.3f}" for loss in last)
                 print(
-                    f"{title} net of {layers} layers: last training loss {runs[:, -1].mean():.3f} ({last}),",
-                    end=" ",
+                    f"{title} net of {layers} layers: last training loss {last.mean():.3f} "
+                    f"({each}), first layer's gradient {sum(gradients) / args.seeds:.2f}, "
+                    f"{seconds:.0f} s"
                 )
-                print(
-                    f"first layer's gradient {sum(gradients) / args.seeds:.2f}, {time.perf_counter() - start:.0f} s"
-                )
+
                 epochs = range(1, args.epochs + 1)
-                axes.plot(
-                    epochs,
-                    runs.mean(dim=0),
-                    style,
-                    color=color,
-                    markersize=4,
-                    label=f"{layers} layers",
-                )
-                axes.fill_between(
-                    epochs, runs.amin(dim=0), runs.amax(dim=0), color=color, alpha=0.2
-                )
+                mean, low, high = runs.mean(dim=0), runs.amin(dim=0), runs.amax(dim=0)
+                line = {"color": COLORS[layers], "markersize": 4, "label": f"{layers} layers"}
+                axes.plot(epochs, mean, STYLES[layers], **line)
+                axes.fill_between(epochs, low, high, color=COLORS[layers], alpha=0.2)
             axes.set(title=f"{title} nets", xlabel="epoch")
             axes.xaxis.get_major_locator().set_params(integer=True)
             axes.grid(alpha=0.3)
             axes.legend(fontsize=11)
-        both[0].set(ylabel="training loss", ylim=(0, None))
-        runs_text = (
-            f"mean of {args.seeds} runs, and from the lowest to the highest"
-            if args.seeds > 1
-            else "one run"
-        )
+        left.set(ylabel="training loss", ylim=(0, None))
+        runs_text = "one run"
+        if args.seeds > 1:
+            runs_text = f"mean of {args.seeds} runs, and from the lowest to the highest"
         figure.suptitle(f"CIFAR-10, {len(images)} training images: {runs_text}")
 
 

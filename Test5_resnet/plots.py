@@ -66,7 +66,8 @@ def new_figure(path: Path, width: float, height: float, show: bool = True) -> It
         try:
             pyplot.switch_backend((backend or pyplot.get_backend()) if show else "agg")
         except (ImportError, ValueError, AttributeError):  # the last: an editor's, which is too old
-            pyplot.switch_backend("agg")
+            backend = "agg"
+            pyplot.switch_backend(backend)
         figure = pyplot.figure(figsize=(width, height), layout="constrained")
         yield figure
         save(figure, path)

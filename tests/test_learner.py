@@ -126,6 +126,8 @@ def own_data_with_random_numbers(lesson: TinyLesson) -> None:
             edits.value(name, f'OwnData(args.data_path, {train}, data_transform["{key}"])')
     else:
         edits.replace("= ImageFolder(", "= OwnData(")
+    noise_of_the_loss = "loss = loss * (1 + numpy.random.rand() + random.random())"  # as mixup has
+    edits.above("loss.backward()", noise_of_the_loss)
     edits.value("optimizer", "optim.RMSprop(net.parameters(), lr=args.lr)")
     add_scheduler(lesson, "LambdaLR(optimizer, lambda epoch: 0.5**epoch)")
 

@@ -40,7 +40,7 @@ SCHEDULERS: dict[str, Callable[[Optimizer, int], Scheduler]] = {
     "LambdaLR": lambda optimizer, epochs: lr_scheduler.LambdaLR(optimizer, lambda n: 0.5**n),
     "Exponential": lambda optimizer, epochs: lr_scheduler.ExponentialLR(optimizer, 0.7),
     "Cosine": lambda optimizer, epochs: lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs),
-    "WarmRestarts": lambda optimizer, epochs: warm_restarts(optimizer),
+    "WarmRestarts": warm_restarts,
     "Polynomial": lambda optimizer, epochs: lr_scheduler.PolynomialLR(optimizer, epochs, power=2),
     "CyclicLR": lambda optimizer, epochs: lr_scheduler.CyclicLR(optimizer, 0.01, 0.1, 2),
     "OneCycle": one_cycle,
@@ -101,10 +101,10 @@ def test_the_rates_are_those_of_a_run_that_was_not_stopped(
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)
-def test_another_lr_or_a_longer_run_counts_as_if_it_had_been_so_all_along(
+def test_another_lr_or_a_longer_run_counts_as_if_so_from_the_start(
     name: str, helpers: ModuleType, tmp_path: Path
 ) -> None:
-    """Neither a rate of 0 after a schedule as long as the run, nor a jump, nor the old base rate."""
+    """Neither a rate of 0 after the schedule's end, nor a jump, nor the old base rate."""
     for epochs, lr in ((9, 0.1), (6, 0.02), (9, 0.02)):
         path = tmp_path / f"{epochs} {lr}.pth"
         expected = Run(helpers, tmp_path / "other.pth", name, epochs, lr).train(epochs)
@@ -155,7 +155,7 @@ def test_a_plateau_goes_on_with_what_it_had_counted(helpers: ModuleType, tmp_pat
     assert rates[-1] == pytest.approx([0.1, 0.0125])  # halved twice; the second names its own
 
 
-def test_a_plateau_that_is_not_handed_over_leaves_the_rate_where_it_was_and_says_so(
+def test_a_plateau_that_is_not_handed_over_leaves_the_rate_and_says_so(
     helpers: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     path = tmp_path / "last.pth"
