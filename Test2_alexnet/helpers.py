@@ -390,7 +390,8 @@ def open_image(path: Path) -> Image.Image:
             if image.format not in ("JPEG", "MPO") and image.width * image.height > MAX_PIXELS:
                 raise ValueError(f"it has more than {MAX_PIXELS:,} pixels")
             image.draft(None, (800, 800))
-            return to_rgb(upright(image))
+            has_16_bits = image.mode.startswith("I;16") or image.format == "PNG"
+            return to_rgb(upright(image), has_16_bits)
     except Exception as error:  # garbage makes Pillow's decoders fail in any way
         raise UserError(f"cannot read the image {path}: {one_line(error)}") from None
 
@@ -406,8 +407,8 @@ def upright(image: Image.Image) -> Image.Image:
     return ImageOps.exif_transpose(image)
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """The picture in RGB, 8 bits per channel, on white."""
+def to_rgb(image: Image.Image, has_16_bits: bool) -> Image.Image:
+    """The picture in RGB, 8 bits per channel, on white. `has_16_bits`: if it is one of integers."""
     if image.mode == "F":
         raise ValueError("it has 32 bits per channel, not 8 or 16")
     if image.mode.startswith("I"):
@@ -415,7 +416,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
         if brightest > 65535:
             raise ValueError("it has 32 bits per channel, not 8 or 16")
         image = image.convert("I")
-        if brightest > 255 or image.format == "PNG":  # 16 bits: convert would cut what is above 255
+        if has_16_bits or brightest > 255:  # Pillow's own conversion cuts what is above 255
             image = image.point(lambda value: value / 257)
         image = image.convert("L")
     if image.has_transparency_data:
