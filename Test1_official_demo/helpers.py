@@ -487,7 +487,7 @@ class ImageFolder(datasets.ImageFolder):
         A worker that is spawned imports torch before it reads what it is sent, and its start waits
         for that, unless it is little.
         """
-        names = "\n".join(os.path.relpath(path, self.root) for path, _ in self.samples)
+        names = "\0".join(os.path.relpath(path, self.root) for path, _ in self.samples)
         names = torch.frombuffer(bytearray(os.fsencode(names)), dtype=torch.uint8)
         labels = torch.tensor([label for _, label in self.samples])
         self.sent = names, labels  # kept, since they must live until they have arrived
@@ -498,7 +498,7 @@ class ImageFolder(datasets.ImageFolder):
     def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state)
         names, labels = self.sent
-        paths = [str(self.root / name) for name in os.fsdecode(names.numpy().tobytes()).split("\n")]
+        paths = [str(self.root / name) for name in os.fsdecode(names.numpy().tobytes()).split("\0")]
         self.targets = labels.tolist()
         self.samples = self.imgs = list(zip(paths, self.targets, strict=True))
 

@@ -100,9 +100,9 @@ def main() -> None:
         weights_path = find_weights(args.model_name, args.weights)  # resnet34-pre.pth
         weights = read_weights(weights_path)
         # its last layer is left out: it tells other classes apart
-        for name in ("weight", "bias"):
-            if f"fc.{name}" in weights:
-                fc_weights[name] = weights.pop(f"fc.{name}")
+        for name in list(weights):
+            if name.startswith("fc."):
+                fc_weights[name.removeprefix("fc.")] = weights.pop(name)
         missing_keys, unexpected_keys = net.load_state_dict(weights, strict=False)
         # strict=False takes any file in silence, and nothing but fc may be missing here
         if missing_keys != ["fc.weight", "fc.bias"] or unexpected_keys:
@@ -119,7 +119,8 @@ def main() -> None:
             param.requires_grad = False
     in_channel = net.fc.in_features
     net.fc = nn.Linear(in_channel, len(cla_dict))  # a new one, for the classes of the data set
-    if "weight" in fc_weights and len(fc_weights["weight"]) == len(cla_dict):
+    fc_shapes = {name: value.shape for name, value in net.fc.state_dict().items()}
+    if {name: value.shape for name, value in fc_weights.items()} == fc_shapes:
         net.fc.load_state_dict(fc_weights)
         print(f"fc is taken from there too: it has {len(cla_dict)} classes")
     net.to(device)

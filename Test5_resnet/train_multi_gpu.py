@@ -126,9 +126,9 @@ def main() -> None:
         if args.weights != "none" and not args.resume:  # as in train.py
             weights_path = find_weights(args.model_name, args.weights)
             weights = read_weights(weights_path)
-            for name in ("weight", "bias"):
-                if f"fc.{name}" in weights:
-                    fc_weights[name] = weights.pop(f"fc.{name}")
+            for name in list(weights):
+                if name.startswith("fc."):
+                    fc_weights[name.removeprefix("fc.")] = weights.pop(name)
             missing_keys, unexpected_keys = net.load_state_dict(weights, strict=False)
             if missing_keys != ["fc.weight", "fc.bias"] or unexpected_keys:
                 other = [*unexpected_keys, *missing_keys][0]
@@ -141,7 +141,8 @@ def main() -> None:
             param.requires_grad = False
     in_channel = net.fc.in_features
     net.fc = nn.Linear(in_channel, len(cla_dict))
-    if "weight" in fc_weights and len(fc_weights["weight"]) == len(cla_dict):
+    fc_shapes = {name: value.shape for name, value in net.fc.state_dict().items()}
+    if {name: value.shape for name, value in fc_weights.items()} == fc_shapes:
         net.fc.load_state_dict(fc_weights)
         print(f"fc is taken from there too: it has {len(cla_dict)} classes")
     net.to(device)

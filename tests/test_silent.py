@@ -249,6 +249,17 @@ def test_first_fc_and_then_all_layers(
     assert after["fc.weight"].shape == (3, 8)
 
 
+def test_fc_of_several_layers_and_then_all(resnet: TinyLesson, tmp_path: Path) -> None:
+    """Her own fc is left out where it does not fit, and taken where it does."""
+    resnet.edits.value("net.fc", "nn.Sequential(nn.Dropout(0.1), {old})")
+    options = ["--epochs", 1, "--lr", 1e-9, "--output-dir", tmp_path, "--weights"]
+    assert "fc is taken" not in works(resnet.train(*options, resnet.save_path)).out
+    before = torch.load(tmp_path / "resNet34.pth", weights_only=True)
+    assert "fc is taken" in works(resnet.train(*options, tmp_path / "resNet34.pth")).out
+    after = torch.load(tmp_path / "resNet34.pth", weights_only=True)
+    assert torch.allclose(before["fc.1.weight"], after["fc.1.weight"], atol=1e-6)
+
+
 def test_freeze_layers_forgotten_on_resume_is_named(resnet: TinyLesson, tmp_path: Path) -> None:
     options = ["--output-dir", tmp_path / "frozen", "--weights", resnet.save_path]
     works(resnet.train(*options, "--epochs", 1, "--freeze-layers"))
