@@ -669,9 +669,8 @@ class ProgressBar:
         self.waited = 0.0
 
     def __iter__(self) -> Iterator:
-        live = (
-            sys.stdout.isatty() and "idlelib" not in sys.modules
-        )  # IDLE does not go back in a line
+        # IDLE says that it is a terminal, and does not go back in a line
+        live = sys.stdout.isatty() and "idlelib" not in sys.modules
         interval = 0.1 if live else 10  # seconds
         drawn = asked = time.monotonic()
         for step, batch in enumerate(self.loader, start=1):
@@ -733,9 +732,7 @@ def rename(part: Path, path: Path) -> None:
         try:
             part.replace(path)
             return
-        except (
-            PermissionError
-        ):  # Windows, while a viewer or a virus scanner holds the old file open
+        except PermissionError:  # Windows: a viewer or a virus scanner holds the old file open
             time.sleep(wait)
     part.replace(path)
 
