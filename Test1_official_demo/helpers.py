@@ -789,9 +789,7 @@ def claim_folder(folder: Path) -> None:
     file = os.open(folder / ".train.lock", os.O_RDWR | os.O_CREAT)
     try:
         if sys.platform == "win32":
-            os.lseek(
-                file, 2**30, os.SEEK_SET
-            )  # a locked byte cannot be read, so it is none of the number's
+            os.lseek(file, 2**30, os.SEEK_SET)  # a locked byte cannot be read; the number can
             msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
         else:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -1118,11 +1116,7 @@ def changed_options(before: dict, args: argparse.Namespace) -> str:
     """The options that are not what they were when the run began, in words."""
     changed = []
     for name, value in plain_value(vars(args)).items():
-        if name in (
-            "resume",
-            "output_dir",
-            "weights",
-        ):  # the last counts before the first epoch only
+        if name in ("resume", "output_dir", "weights"):  # these matter at the start alone
             continue
         if name in before and before[name] != value:
             changed.append(f"--{name.replace('_', '-')} {value} (was {before[name]})")
