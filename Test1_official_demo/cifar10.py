@@ -1,5 +1,6 @@
 """CIFAR-10: 50,000 training and 10,000 test pictures of 32x32 pixels in ten classes."""
 
+import random
 import socket
 from pathlib import Path
 
@@ -29,3 +30,18 @@ def fetch_cifar10(root: Path) -> None:
                 f"; the other lessons' demo set needs no network: {command(split_data)} --demo"
             )
         raise UserError(f"no CIFAR-10 in {root} ({one_line(error)}): {advice}") from None
+
+
+def random_test_image(root: Path, folder: Path) -> tuple[Path, int, int]:
+    """Draw one picture of CIFAR-10's test set at random, and write it to `folder` as a file.
+
+    Returns:
+        its path, its number in the test set, and its label
+    """
+    fetch_cifar10(root)
+    test_set = datasets.CIFAR10(root, train=False)
+    number = random.randrange(len(test_set))
+    image, label = test_set[number]
+    path = folder / "Lenet_test_image.png"
+    image.save(path)
+    return path, number, label

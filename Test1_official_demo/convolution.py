@@ -13,25 +13,33 @@ from torch.nn import functional as F
 from helpers import HERE, run
 from plots import new_figure
 
-if (
-    TYPE_CHECKING
-):  # when the script runs, plots.py imports matplotlib, and copes with a wrong MPLBACKEND
+if TYPE_CHECKING:  # at run time plots.py imports matplotlib, and copes with a wrong MPLBACKEND
     from matplotlib.axes import Axes
 
 BLUE, ORANGE = "#0072b2", "#d55e00"
 # an upright edge: low values on the left, high ones on the right
 IMAGE = torch.tensor(
-    [[1, 0, 2, 5, 4], [0, 1, 3, 4, 5], [2, 0, 1, 5, 5], [1, 1, 2, 4, 5], [0, 2, 1, 5, 4]]
+    [
+        [1, 0, 2, 5, 4],
+        [0, 1, 3, 4, 5],
+        [2, 0, 1, 5, 5],
+        [1, 1, 2, 4, 5],
+        [0, 2, 1, 5, 4],
+    ]
 )
-KERNEL = torch.tensor([[-1, 0, 1], [-1, 0, 1], [-1, 0, 1]])
+KERNEL = torch.tensor(
+    [
+        [-1, 0, 1],
+        [-1, 0, 1],
+        [-1, 0, 1],
+    ]
+)
 
 
 def convolve(stride: int = 1, padding: int = 0) -> torch.Tensor:
-    """The output of KERNEL over IMAGE, [height, width], whose size is floor((n + 2p - f) / s) + 1."""
-    image, kernel = (
-        IMAGE[None, None].float(),
-        KERNEL[None, None].float(),
-    )  # [1, 1, 5, 5] and [1, 1, 3, 3]
+    """The output of KERNEL over IMAGE, [height, width], of size floor((n + 2p - f) / s) + 1."""
+    image = IMAGE.float()[None, None]  # [1, 1, 5, 5]
+    kernel = KERNEL.float()[None, None]  # [1, 1, 3, 3]
     output = F.conv2d(image, kernel, stride=stride, padding=padding)[0, 0].int()
     size = (len(IMAGE) + 2 * padding - len(KERNEL)) // stride + 1
     print(f"stride {stride}, padding {padding}: {size} x {size} outputs: {output.tolist()}")
@@ -41,32 +49,26 @@ def convolve(stride: int = 1, padding: int = 0) -> torch.Tensor:
 def draw_grid(
     axes: "Axes", x: float, y: float, values: torch.Tensor, title: str, padding: int = 0
 ) -> None:
-    """A grid of numbers with its upper left corner at (x, y), `padding` rings of grey zeros included."""
-    values = F.pad(values, (padding,) * 4)
+    """A grid of numbers, in `padding` rings of grey zeros, with its upper left corner at (x, y)."""
+    values = F.pad(values, (padding, padding, padding, padding))
     height, width = values.shape
     for row in range(height):
         for column in range(width):
             inside = padding <= row < height - padding and padding <= column < width - padding
             color = "white" if inside else "0.85"
-            axes.bar(x + column + 0.5, 1, 1, bottom=y + row, facecolor=color, edgecolor="0.5")
+            middle = x + column + 0.5
+            axes.bar(middle, 1, 1, bottom=y + row, facecolor=color, edgecolor="0.5")
             text = str(values[row, column].item())
-            axes.text(x + column + 0.5, y + row + 0.5, text, ha="center", va="center", fontsize=11)
+            axes.text(middle, y + row + 0.5, text, ha="center", va="center", fontsize=11)
     axes.text(x + width / 2, y + height + 0.25, title, ha="center", va="top", fontsize=11)
 
 
 def draw_window(axes: "Axes", x: float, y: float, size: int, color: str, style: str = "-") -> None:
-    """A frame around `size` x `size` cells."""
-    axes.bar(x + size / 2, size, size, bottom=y, facecolor=color, alpha=0.15)
-    axes.bar(
-        x + size / 2,
-        size,
-        size,
-        bottom=y,
-        fill=False,
-        edgecolor=color,
-        linewidth=3,
-        linestyle=style,
-    )
+    """A frame around `size` x `size` cells, whose upper left corner is at (x, y)."""
+    middle = x + size / 2
+    axes.bar(middle, size, size, bottom=y, facecolor=color, alpha=0.15)
+    line = {"edgecolor": color, "linewidth": 3, "linestyle": style}
+    axes.bar(middle, size, size, bottom=y, fill=False, **line)
 
 
 def draw_one_output(axes: "Axes") -> None:
@@ -79,32 +81,40 @@ def draw_one_output(axes: "Axes") -> None:
     draw_window(axes, 12, 2, 1, BLUE)
     axes.text(5.75, 2.5, "*", ha="center", va="center", fontsize=20)
     axes.text(10.25, 2.5, "=", ha="center", va="center", fontsize=20)
+
     window = IMAGE[1:4, 1:4]
-    lines = [
-        " + ".join(f"({k}) · {v}" if k < 0 else f"{k} · {v}" for k, v in zip(*rows, strict=True))
-        for rows in zip(KERNEL.tolist(), window.tolist(), strict=True)
-    ]
-    text = "\n+ ".join(["the frame, times the kernel:\n   " + lines[0], *lines[1:]])
+    rows = []
+    for row in range(3):
+        products = []
+        for column in range(3):
+            weight = KERNEL[row, column].item()
+            value = window[row, column].item()
+            factor = f"({weight})" if weight < 0 else f"{weight}"
+            products.append(f"{factor} · {value}")
+        rows.append(" + ".join(products))
+    text = "the frame, times the kernel:\n   " + "\n+ ".join(rows)
     text += f"\n= {(window * KERNEL).sum()}\n(a bias would be added here)"
     axes.text(15, 2.5, text, va="center", fontsize=11, linespacing=1.6)
 
 
 def draw_size(axes: "Axes", x: float, y: float, stride: int, padding: int) -> None:
     """The first two places of the kernel, and the two outputs that come from them."""
-    side, output = len(IMAGE) + 2 * padding, convolve(stride, padding)
+    output = convolve(stride, padding)
+    side = len(IMAGE) + 2 * padding
+    output_side = len(output)
+    output_x = x + side + 1.5
+    output_y = y + (side - output_side) / 2
     draw_grid(axes, x, y, IMAGE, "", padding)
-    draw_grid(
-        axes,
-        x + side + 1.5,
-        y + (side - len(output)) / 2,
-        output,
-        f"output, {len(output)} x {len(output)}",
-    )
-    for place, color, style in ((0, BLUE, "-"), (1, ORANGE, "--")):
-        draw_window(axes, x + place * stride, y, 3, color, style)
-        draw_window(axes, x + side + 1.5 + place, y + (side - len(output)) / 2, 1, color, style)
+    draw_grid(axes, output_x, output_y, output, f"output, {output_side} x {output_side}")
+
+    draw_window(axes, x, y, 3, BLUE)
+    draw_window(axes, output_x, output_y, 1, BLUE)
+    draw_window(axes, x + stride, y, 3, ORANGE, "--")
+    draw_window(axes, output_x + 1, output_y, 1, ORANGE, "--")
+
     axes.text(x + side + 0.75, y + side / 2, "→", ha="center", va="center", fontsize=18)
-    title = f"stride {stride}, padding {padding}:\n⌊(5 + 2 · {padding} - 3) / {stride}⌋ + 1 = {len(output)}"
+    title = f"stride {stride}, padding {padding}:\n"
+    title += f"⌊(5 + 2 · {padding} - 3) / {stride}⌋ + 1 = {output_side}"
     axes.text(x, y - 0.4, title, va="bottom", fontsize=11, linespacing=1.4)
 
 

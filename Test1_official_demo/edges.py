@@ -1,6 +1,6 @@
-"""Draw what an edge filter does to a picture, and how gradient descent learns the same filter from its output.
+"""Draw what an edge filter does to a picture, and how gradient descent learns the same filter.
 
-python edges.py photo.jpg           # writes edges.png; without a picture, of shapes that the script draws
+python edges.py photo.jpg           # writes edges.png; without a photo, of shapes it draws itself
 """
 
 import argparse
@@ -16,9 +16,7 @@ from torchvision.transforms.functional import to_tensor
 from helpers import HERE, open_image, run
 from plots import new_figure
 
-if (
-    TYPE_CHECKING
-):  # when the script runs, plots.py imports matplotlib, and copes with a wrong MPLBACKEND
+if TYPE_CHECKING:  # at run time plots.py imports matplotlib, and copes with a wrong MPLBACKEND
     from matplotlib.axes import Axes
 
 KERNEL = torch.tensor([[-1.0, 0.0, 1.0], [-1.0, 0.0, 1.0], [-1.0, 0.0, 1.0]])
@@ -38,7 +36,7 @@ def draw_shapes() -> Image.Image:
 
 
 def learn(image: torch.Tensor, target: torch.Tensor) -> dict[int, torch.Tensor]:
-    """The kernel [3, 3] after each of STEPS. It starts at random, and is told only what the output should be."""
+    """The kernel [3, 3] after each of STEPS. It starts at random, and is told only the output."""
     torch.manual_seed(0)
     conv = nn.Conv2d(1, 1, kernel_size=3, bias=False)
     optimizer = optim.SGD(conv.parameters(), lr=1.0)
@@ -46,11 +44,12 @@ def learn(image: torch.Tensor, target: torch.Tensor) -> dict[int, torch.Tensor]:
     for step in range(STEPS[-1] + 1):
         loss = F.mse_loss(conv(image), target)
         if step in STEPS:
-            kernels[step] = conv.weight.detach()[0, 0].clone()
-            rows = "   ".join(
-                " ".join(f"{value:5.2f}" for value in row) for row in kernels[step].tolist()
-            )
-            print(f"after {step:4} steps: loss {loss.item():.2g}, kernel {rows}")
+            kernel = conv.weight.detach()[0, 0].clone()
+            kernels[step] = kernel
+            rows = []
+            for row in kernel.tolist():
+                rows.append(" ".join(f"{weight:5.2f}" for weight in row))
+            print(f"after {step:4} steps: loss {loss.item():.2g}, kernel {'   '.join(rows)}")
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -60,13 +59,12 @@ def learn(image: torch.Tensor, target: torch.Tensor) -> dict[int, torch.Tensor]:
 def draw_kernel(axes: "Axes", kernel: torch.Tensor, title: str) -> None:
     """A kernel's weights: as numbers, and the larger the brighter."""
     axes.imshow(kernel, cmap="gray", vmin=-1.5, vmax=1.5)
+    look = {"ha": "center", "va": "center", "fontsize": 11}
     for row in range(3):
         for column in range(3):
             weight = kernel[row, column].item()
-            color = "white" if weight < 0 else "black"
-            axes.text(
-                column, row, f"{weight:.2f}", ha="center", va="center", fontsize=11, color=color
-            )
+            color = "white" if weight < 0 else "black"  # to stand out from the grey behind it
+            axes.text(column, row, f"{weight:.2f}", color=color, **look)
     axes.set(title=title, xticks=[], yticks=[])
 
 
@@ -80,14 +78,18 @@ def main() -> None:
     )
     args = parser.parse_args()
 
-    picture = open_image(args.image).convert("L").resize((64, 64)) if args.image else draw_shapes()
+    picture = open_image(args.image).convert("L") if args.image else draw_shapes()
+    picture = picture.resize((64, 64))
     image = to_tensor(picture)[None]  # [1, 1, 64, 64]
-    # around 0, gradient descent finds its way faster; and at this size a learning rate of 1.0 suits any picture
+    # centred on 0, gradient descent finds its way faster, and at this scale a learning rate of 1.0
+    # suits any picture
     image = 0.25 * (image - image.mean()) / (image.std() + 1e-6)
     target = F.conv2d(image, KERNEL[None, None])  # [1, 1, 62, 62]
-    kernels = {"given:\nedge filter": KERNEL}
-    for step, kernel in learn(image, target).items():
-        kernels[f"learned:\n{step} steps" if step else "learned:\nrandom start"] = kernel
+    learned = learn(image, target)
+
+    kernels = {"given:\nedge filter": KERNEL, "learned:\nrandom start": learned[0]}
+    for step in STEPS[1:]:
+        kernels[f"learned:\n{step} steps"] = learned[step]
 
     largest = target.abs().max().item()
     with new_figure(args.save, 10, 4) as figure:
@@ -95,15 +97,14 @@ def main() -> None:
         axes = left.subplots()
         axes.imshow(picture, cmap="gray")
         axes.set(title="the picture", xticks=[], yticks=[])
-        grid = right.subplots(2, len(kernels))
-        for (upper, lower), (title, kernel) in zip(grid.T, kernels.items(), strict=True):
-            draw_kernel(upper, kernel, title)
-            lower.imshow(
-                F.conv2d(image, kernel[None, None])[0, 0], cmap="gray", vmin=-largest, vmax=largest
-            )
-            lower.set(xticks=[], yticks=[])
-        grid[0, 0].set_ylabel("kernel")
-        grid[1, 0].set_ylabel("its output")
+        upper, lower = right.subplots(2, len(kernels))
+        for column, (title, kernel) in enumerate(kernels.items()):
+            draw_kernel(upper[column], kernel, title)
+            output = F.conv2d(image, kernel[None, None])[0, 0]  # [62, 62]
+            lower[column].imshow(output, cmap="gray", vmin=-largest, vmax=largest)
+            lower[column].set(xticks=[], yticks=[])
+        upper[0].set_ylabel("kernel")
+        lower[0].set_ylabel("its output")
 
 
 if __name__ == "__main__":

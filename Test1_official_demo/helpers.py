@@ -517,40 +517,41 @@ def how_to_get_photos(data_path: Path) -> str:
     return f"put photos into {data_path / 'train' / '<class>'} and {data_path / 'val' / '<class>'}"
 
 
-def open_images(paths: list[Path]) -> Iterator[tuple[Path, Image.Image, str]]:
-    """Open one picture after the other: the images that `paths` name, and those in folders.
-
-    Yields:
-        the path, the picture, and "": nothing is known of its true class
+def images_in(paths: list[Path]) -> list[Path]:
+    """The images that `paths` name, and those in folders.
 
     Raises:
-        UserError: at the end, if some could not be read: it names them.
+        UserError: a folder holds none.
     """
-    image_paths = []
+    images = []
     for path in paths:
         if path.is_dir():
-            image_paths += find_images(path)
+            images += find_images(path)
         else:
-            image_paths.append(path)
+            images.append(path)
+    return images
+
+
+def readable(paths: list[Path]) -> Iterator[Path]:
+    """Hand out the images one after the other, but for those that open_image cannot read.
+
+    Raises:
+        UserError: at the end, if there were such: it names them.
+    """
     unreadable = []
-    for path in image_paths:
+    for path in paths:
         try:
-            image = open_image(path)
+            open_image(path)
         except UserError as error:
             unreadable.append(str(error))
         else:
-            yield path, image, ""
+            yield path
     if unreadable:
         raise UserError("; ".join(unreadable))
 
 
-def validation_image(
-    val_path: Path, class_indict: dict[str, str]
-) -> Iterator[tuple[Path, Image.Image, str]]:
-    """Open one picture of the validation set, drawn at random, as open_images does.
-
-    Yields:
-        the path, the picture, and words on its true class
+def random_image(val_path: Path, class_indict: dict[str, str]) -> tuple[Path, str]:
+    """An image of the validation set, drawn at random, and its class.
 
     Raises:
         UserError: the folder is of other classes than the net.
@@ -565,8 +566,7 @@ def validation_image(
             f"({', '.join(names[:5])}): name an image"
         )
     images = [(path, name) for name in found for path in find_images(val_path / name)]
-    path, name = random.choice(images)
-    yield path, open_image(path), f"  true class: {name}"
+    return random.choice(images)
 
 
 # ---- batches and progress ----

@@ -32,13 +32,13 @@ class LeNet(nn.Module):
         Raises:
             ValueError: the images are of another size.
         """
-        if x.shape[1:] != (3, 32, 32):
+        if x.shape[1:] != (3, 32, 32):  # view would make another batch of another size
             raise ValueError(f"LeNet takes images [N, 3, 32, 32], not {list(x.shape)}")
         x = F.relu(self.conv1(x))  # [N, 16, 28, 28]
         x = self.pool1(x)  # [N, 16, 14, 14]
         x = F.relu(self.conv2(x))  # [N, 32, 10, 10]
         x = self.pool2(x)  # [N, 32, 5, 5]
-        x = torch.flatten(x, start_dim=1)  # [N, 800]
+        x = torch.flatten(x, start_dim=1)  # [N, 32 * 5 * 5]; x.view(-1, 32 * 5 * 5) does the same
         x = F.relu(self.fc1(x))  # [N, 120]
         x = F.relu(self.fc2(x))  # [N, 84]
         x = self.fc3(x)  # [N, 10]

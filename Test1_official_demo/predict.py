@@ -3,16 +3,19 @@
 Without a name, it takes a picture of CIFAR-10's test set, chosen at random.
 """
 
-import random
-from collections.abc import Iterator
-from pathlib import Path
-
 import torch
-from PIL import Image
-from torchvision import datasets, transforms
+from torchvision import transforms
 
-from cifar10 import fetch_cifar10
-from helpers import HERE, open_images, predict_parser, read_weights, run
+from cifar10 import random_test_image
+from helpers import (
+    HERE,
+    images_in,
+    open_image,
+    predict_parser,
+    read_weights,
+    readable,
+    run,
+)
 from model import LeNet
 from plots import draw_predictions
 
@@ -24,15 +27,6 @@ transform = transforms.Compose(
     ]
 )
 classes = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-
-
-def test_image(data_path: Path) -> Iterator[tuple[Path, Image.Image, str]]:
-    """One picture of CIFAR-10's test set, as open_images gives those in files."""
-    fetch_cifar10(data_path)
-    test_set = datasets.CIFAR10(data_path, train=False)
-    index = random.randrange(len(test_set))
-    im, label = test_set[index]
-    yield Path(f"test image {index}"), im, f"  true class: {classes[label]}"
 
 
 def main() -> None:
@@ -47,23 +41,29 @@ def main() -> None:
     net.to(device)
     net.eval()
 
+    if args.images:
+        image_paths, note = images_in(args.images), ""
+    else:
+        image_path, number, label = random_test_image(args.data_path, args.output_dir)
+        image_paths, note = [image_path], f"  true class: {classes[label]} (test image {number})"
+
     predictions = []
-    images = open_images(args.images) if args.images else test_image(args.data_path)
-    for image_path, im, true_class in images:
-        image = transform(im)  # [3, 32, 32]
-        image = torch.unsqueeze(image, dim=0)  # a batch of one: [1, 3, 32, 32]
+    for image_path in readable(image_paths):  # what cannot be read is named in the end
+        picture = open_image(image_path)  # Image.open, then turned upright and made RGB
+        im = transform(picture)  # [3, 32, 32]
+        im = torch.unsqueeze(im, dim=0)  # a batch of one: [1, 3, 32, 32]
         with torch.no_grad():
-            outputs = torch.squeeze(net(image.to(device)), dim=0).cpu()  # [10]
+            outputs = torch.squeeze(net(im.to(device)), dim=0).cpu()  # [10]
             predict = torch.softmax(outputs, dim=0)
             predict_cla = torch.argmax(predict).item()
         print(
             f"image: {image_path.name}  class: {classes[predict_cla]}  "
-            f"prob: {predict[predict_cla]:.3f}{true_class}"
+            f"prob: {predict[predict_cla]:.3f}{note}"
         )
         for i in range(len(predict)):
             print(f"class: {classes[i]:12} prob: {predict[i]:.3f}")
         if len(predictions) < 8:  # as many as the figure shows
-            predictions.append((im, image_path.name + true_class, predict))
+            predictions.append((picture, image_path.name + note, predict))
 
     figure_path = args.save or args.output_dir / "Lenet_prediction.png"
     draw_predictions(figure_path, predictions, classes, show=not args.save)

@@ -30,7 +30,7 @@ from helpers import (
 from model import LeNet
 from plots import draw_mistakes, draw_results
 
-data_transform = {
+data_transform = {  # alike in this lesson; an augmentation would go into "train" alone
     "train": transforms.Compose(
         [
             transforms.ToTensor(),
@@ -54,22 +54,26 @@ def main() -> None:
     device = torch.device(args.device)  # the accelerator that torch finds, else the CPU
     print(f"using {device} device.")
 
-    # every line from here on may be changed, but for those marked as housekeeping: files, resuming
-    fetch_cifar10(args.data_path)  # housekeeping: if it fails, one line says what to do
+    # Change any line from here on and see what happens, but for those marked as housekeeping.
+
+    # housekeeping: what download=True does as well, with one line on what to do if it fails
+    fetch_cifar10(args.data_path)
     train_set = datasets.CIFAR10(
-        args.data_path, train=True, download=True, transform=data_transform["train"]
+        root=args.data_path, train=True, download=True, transform=data_transform["train"]
     )
     val_set = datasets.CIFAR10(
-        args.data_path, train=False, download=True, transform=data_transform["val"]
+        root=args.data_path, train=False, download=True, transform=data_transform["val"]
     )
     print(f"using {len(train_set)} images for training, {len(val_set)} images for testing.")
 
     cla_dict = dict(enumerate(classes))  # {0: "plane", 1: "car", ...}
     save_path = args.output_dir / "Lenet.pth"
-    last_path = args.output_dir / "Lenet_last.pth"
-    begin_run(args, save_path, cla_dict)  # housekeeping: an earlier run's files get other names
-    save(json.dumps(cla_dict, indent=4), args.output_dir / "class_indices.json")
+    last_path = args.output_dir / "Lenet_last.pth"  # for --resume
+    begin_run(args, save_path, cla_dict)  # housekeeping: an earlier run's files are renamed
+    json_str = json.dumps(cla_dict, indent=4)
+    save(json_str, args.output_dir / "class_indices.json")  # as the other lessons do
 
+    # torch.utils.data.DataLoader, with random numbers that --resume repeats
     train_loader = DataLoader(
         train_set,
         batch_size=args.batch_size,
@@ -77,15 +81,16 @@ def main() -> None:
         num_workers=args.workers,
         pin_memory=device.type == "cuda",  # from pinned memory, images go to a GPU faster
     )
-    manual_seed(args.seed)
-    val_loader = DataLoader(val_set, batch_size=len(val_set), num_workers=args.workers)
-    val_image, val_label = next(iter(val_loader))  # once: [10000, 3, 32, 32] and [10000]
-    test_loader = DataLoader(TensorDataset(val_image, val_label), batch_size=200)
+    manual_seed(args.seed)  # the same first weights each time
+    val_loader = DataLoader(val_set, batch_size=len(val_set), shuffle=False)
+    val_image, val_label = next(iter(val_loader))  # read once: [10000, 3, 32, 32] and [10000]
+    # the same pictures, 200 at a time
+    validate_loader = DataLoader(TensorDataset(val_image, val_label), batch_size=200)
 
     net = LeNet()
     net.to(device)
     loss_function = nn.CrossEntropyLoss()
-    # fused: all weights in one pass over memory; only Adam, AdamW, SGD and Adagrad take it
+    # fused=True is for speed; Adam, AdamW, SGD and Adagrad know it, others need it taken out
     optimizer = optim.Adam(net.parameters(), lr=args.lr, fused=True)
 
     history = []  # one dict per epoch; each column of numbers is drawn
@@ -96,73 +101,76 @@ def main() -> None:
         first_epoch = len(history)
 
     for epoch in range(first_epoch, args.epochs):
-        start = time.time()
-        manual_seed(1000 * args.seed + epoch + 1)  # the epoch's random numbers, also after --resume
+        time_start = time.perf_counter()
+        # random numbers by seed and epoch alone, so that --resume repeats them
+        manual_seed(1000 * args.seed + epoch + 1)
 
         # train
-        net.train()
+        net.train()  # no difference to LeNet, which has neither dropout nor batch norm
         running_loss, epoch_loss, seen = 0.0, 0.0, 0
-        for step, (inputs, labels) in enumerate(train_loader, start=1):
+        for step, (inputs, labels) in enumerate(train_loader, start=0):
             optimizer.zero_grad()  # 1. forget the gradients of the step before
-            with torch.autocast(device.type, torch.bfloat16, enabled=args.amp):  # for --amp alone
+            with torch.autocast(device.type, torch.bfloat16, enabled=args.amp):  # only --amp
                 outputs = net(inputs.to(device))  # 2. forward: logits [N, 10]
                 loss = loss_function(outputs, labels.to(device))  # 3. how wrong they are
             loss.backward()  # 4. the gradient of the loss for every weight
             optimizer.step()  # 5. move every weight a little against its gradient
             running_loss += loss.item()
-            epoch_loss += loss.item() * len(inputs)  # the mean is over images
+            epoch_loss += loss.item() * len(inputs)  # loss is the mean of a batch
             seen += len(inputs)
-            if step % 500 == 0:
+            if step % 500 == 499:  # every 500 steps, 5,000 of the test images
                 net.eval()
                 with torch.no_grad():  # without gradients, the layers' results need not be kept
                     outputs = net(val_image[:5000].to(device))
-                    predict_y = torch.max(outputs, dim=1)[1]  # the places of the largest logits
-                    right = torch.eq(predict_y, val_label[:5000].to(device)).sum().item()
+                    predict_y = torch.max(outputs, dim=1)[1]  # the class with the largest logit
+                    right = (predict_y == val_label[:5000].to(device)).sum().item()
+                    accuracy = right / len(predict_y)
                 net.train()
                 print(
-                    f"[{epoch + 1}, {step:5d}] train_loss: {running_loss / 500:.3f}  "
-                    f"test_accuracy: {right / len(predict_y):.3f}"
+                    f"[{epoch + 1}, {step + 1:5d}] train_loss: {running_loss / 500:.3f}  "
+                    f"test_accuracy: {accuracy:.3f}"
                 )
                 running_loss = 0.0
         train_loss = epoch_loss / seen
         if not math.isfinite(train_loss):
             raise SystemExit(f"error: the loss is {train_loss}: it diverged. Try a smaller --lr")
 
-        # test
+        # validate, on all test images
         net.eval()
         acc = 0  # how many are right
-        test_outputs, test_targets = [], []
+        val_outputs, val_targets = [], []
         with torch.no_grad():
-            for test_images, test_labels in test_loader:
-                outputs = net(test_images.to(device))
+            for val_images, val_labels in validate_loader:
+                outputs = net(val_images.to(device))
                 predict_y = torch.max(outputs, dim=1)[1]
-                acc += torch.eq(predict_y, test_labels.to(device)).sum().item()
-                test_outputs.append(outputs)
-                test_targets.append(test_labels.to(device))
-        test_accuracy = acc / len(val_set)
-        test_loss = loss_function(torch.cat(test_outputs), torch.cat(test_targets)).item()
+                acc += (predict_y == val_labels.to(device)).sum().item()
+                val_outputs.append(outputs)
+                val_targets.append(val_labels.to(device))
+        val_accurate = acc / len(val_set)
+        # of all images at once: a mean of the batches' means is another number
+        val_loss = loss_function(torch.cat(val_outputs), torch.cat(val_targets)).item()
         print(
             f"[epoch {epoch + 1}] train_loss: {train_loss:.3f}  "
-            f"test_accuracy: {test_accuracy:.3f}, all test images"
+            f"test_accuracy: {val_accurate:.3f}, all test images"
         )
 
         history.append(
-            {"train_loss": train_loss, "test_loss": test_loss, "test_accuracy": test_accuracy}
+            {"train_loss": train_loss, "test_loss": val_loss, "test_accuracy": val_accurate}
         )
-        if test_accuracy > best_acc:
-            best_acc = test_accuracy
-            history[-1]["best"] = True  # for the picture
-            save(net.state_dict(), save_path)
-        save_checkpoint(
+        if val_accurate > best_acc:
+            best_acc = val_accurate
+            history[-1]["best"] = True  # the picture marks this epoch
+            save(net.state_dict(), save_path)  # torch.save, and never half a file
+        save_checkpoint(  # housekeeping: all that --resume needs
             last_path, args, net=net, optimizer=optimizer, history=history, best_acc=best_acc
         )
         draw_results(save_path, history)
-        print(f"epoch {epoch + 1} took {time.time() - start:.1f} s")
+        print(f"epoch {epoch + 1} took {time.perf_counter() - time_start:.1f} s")
 
     print("Finished Training")
     print(f"best test_accuracy: {best_acc:.3f}, with the weights in {save_path}")
-    net.load_state_dict(read_weights(save_path))
-    draw_mistakes(save_path, net, test_loader, cla_dict)
+    net.load_state_dict(read_weights(save_path))  # the best epoch's, to draw its mistakes
+    draw_mistakes(save_path, net, validate_loader, cla_dict)
 
 
 if __name__ == "__main__":

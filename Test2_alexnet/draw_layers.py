@@ -4,6 +4,7 @@ python draw_layers.py               # writes layers.png
 """
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -13,11 +14,21 @@ from helpers import HERE, run
 from model import AlexNet
 from plots import new_figure
 
-KINDS = {
-    nn.Conv2d: ("conv", "#0072b2"),
-    nn.MaxPool2d: ("max pool", "#d55e00"),
-    nn.Linear: ("linear", "#009e73"),
-}
+KINDS = {nn.Conv2d: "conv", nn.MaxPool2d: "max pool", nn.Linear: "linear"}
+COLORS = {nn.Conv2d: "#0072b2", nn.MaxPool2d: "#d55e00", nn.Linear: "#009e73"}
+
+
+def count(modules: Iterable[nn.Module]) -> int:
+    """The number of parameters of all the modules."""
+    return sum(p.numel() for module in modules for p in module.parameters())
+
+
+def describe(layer: nn.Module, shape: torch.Size) -> str:
+    """What a layer is and the shape of what leaves it, in three short lines."""
+    if len(shape) == 1:  # a linear layer's values
+        return f"{KINDS[type(layer)]}\n{shape[0]:,}\n"
+    channels, height, width = shape
+    return f"{KINDS[type(layer)]}\n{channels} x\n{height} x {width}"
 
 
 def main() -> None:
@@ -30,40 +41,39 @@ def main() -> None:
     args = parser.parse_args()
 
     net = AlexNet(num_classes=5).eval()
-    layers: list[tuple[nn.Module, torch.Size]] = []
-    for layer in net.modules():
-        if type(layer) in KINDS:
-            layer.register_forward_hook(lambda layer, _, out: layers.append((layer, out.shape[1:])))
+    layers = [layer for layer in net.modules() if type(layer) in KINDS]
+    shapes: dict[nn.Module, torch.Size] = {}  # of what leaves each layer, without the batch
+
+    def note_shape(layer: nn.Module, inputs: tuple, output: torch.Tensor) -> None:
+        shapes[layer] = output.shape[1:]
+
+    for layer in layers:
+        layer.register_forward_hook(note_shape)
     with torch.no_grad():
         net(torch.zeros(1, 3, 224, 224))
 
     with new_figure(args.save, 10, 5.4) as figure:
-        values, parameters = figure.subplots(2, 1, sharex=True)
-        names = []
-        for i, (layer, shape) in enumerate(layers):
-            kind, color = KINDS[type(layer)]
-            channels, *size = shape
-            names.append(
-                "\n".join([kind, f"{channels:,}" + " x" * bool(size), " x ".join(map(str, size))])
-            )
-            counts = (shape.numel(), sum(p.numel() for p in layer.parameters()))
-            for axes, count in zip((values, parameters), counts, strict=True):
-                axes.bar(i, count, color=color)
-                axes.annotate(f"{count:,}", (i, count), ha="center", va="bottom", fontsize=10)
-        values.set(ylabel="values that come out")
-        parameters.set(ylabel="parameters")
-        for axes in (values, parameters):
+        upper, lower = figure.subplots(2, 1, sharex=True)
+        for i, layer in enumerate(layers):
+            values = shapes[layer].numel()
+            parameters = count([layer])
+            for axes, height in ((upper, values), (lower, parameters)):
+                axes.bar(i, height, color=COLORS[type(layer)])
+                axes.annotate(f"{height:,}", (i, height), ha="center", va="bottom", fontsize=10)
+        upper.set(ylabel="values that come out")
+        lower.set(ylabel="parameters")
+        for axes in (upper, lower):
             axes.margins(x=0.01, y=0.15)
             axes.yaxis.set_major_formatter("{x:,.0f}")
             axes.spines[["top", "right"]].set_visible(False)
-        parameters.set_xticks(range(len(names)), names)
+        names = [describe(layer, shapes[layer]) for layer in layers]
+        lower.set_xticks(range(len(names)), names)
 
-    convs = [layer for layer, _ in layers if isinstance(layer, nn.Conv2d)]
-    in_convs, in_all = (
-        sum(p.numel() for layer in part for p in layer.parameters()) for part in (convs, [net])
-    )
+    convolutions = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
+    linear_layers = [layer for layer in layers if isinstance(layer, nn.Linear)]
     print(
-        f"{in_all:,} parameters: {in_convs:,} in the convolutions, {in_all - in_convs:,} in the linear layers"
+        f"{count([net]):,} parameters: {count(convolutions):,} in the convolutions, "
+        f"{count(linear_layers):,} in the linear layers"
     )
 
 

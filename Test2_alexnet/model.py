@@ -19,9 +19,8 @@ class AlexNet(nn.Module):
     def __init__(self, num_classes: int = 1000, init_weights: bool = False):
         super().__init__()
         self.features = nn.Sequential(
-            nn.Conv2d(
-                3, 48, kernel_size=11, stride=4, padding=2
-            ),  # [N, 3, 224, 224] -> [N, 48, 55, 55]
+            # [N, 3, 224, 224]
+            nn.Conv2d(3, 48, kernel_size=11, stride=4, padding=2),  # [N, 48, 55, 55]
             nn.ReLU(inplace=True),
             nn.MaxPool2d(kernel_size=3, stride=2),  # [N, 48, 27, 27]
             nn.Conv2d(48, 128, kernel_size=5, padding=2),  # [N, 128, 27, 27]
@@ -59,7 +58,7 @@ class AlexNet(nn.Module):
             if isinstance(m, nn.Conv2d):
                 nn.init.kaiming_normal_(m.weight, mode="fan_out", nonlinearity="relu")
                 if m.bias is not None:
-                    nn.init.zeros_(m.bias)
+                    nn.init.constant_(m.bias, 0)
             elif isinstance(m, nn.Linear):
                 nn.init.normal_(m.weight, mean=0, std=0.01)
-                nn.init.zeros_(m.bias)
+                nn.init.constant_(m.bias, 0)

@@ -7,12 +7,14 @@ import torch
 from torchvision import transforms
 
 from helpers import (
-    open_images,
+    images_in,
+    open_image,
     predict_parser,
+    random_image,
     read_classes,
     read_weights,
+    readable,
     run,
-    validation_image,
 )
 from model import AlexNet
 from plots import draw_predictions
@@ -31,32 +33,36 @@ def main() -> None:
     device = torch.device(args.device)  # the accelerator that torch finds, else the CPU
 
     weights_path = args.weights or args.output_dir / "AlexNet.pth"
-    class_indict = read_classes(weights_path)  # {"0": "daisy", "1": "dandelion", ...}
+    # class_indices.json, which lies beside them: {"0": "daisy", "1": "dandelion", ...}
+    class_indict = read_classes(weights_path)
     net = AlexNet(num_classes=len(class_indict))
     net.load_state_dict(read_weights(weights_path))
     net.to(device)
     net.eval()  # dropout is off
 
     if args.images:
-        images = open_images(args.images)  # one after the other; what cannot be read is named
+        image_paths, note = images_in(args.images), ""
     else:
-        images = validation_image(args.data_path / "val", class_indict)
+        image_path, true_class = random_image(args.data_path / "val", class_indict)
+        image_paths, note = [image_path], f"  true class: {true_class}"
+
     predictions = []
-    for image_path, img, true_class in images:
-        image = data_transform(img)  # [3, 224, 224]
-        image = torch.unsqueeze(image, dim=0)  # a batch of one: [1, 3, 224, 224]
+    for image_path in readable(image_paths):  # what cannot be read is named in the end
+        picture = open_image(image_path)  # Image.open, then turned upright and made RGB
+        img = data_transform(picture)  # [3, 224, 224]
+        img = torch.unsqueeze(img, dim=0)  # a batch of one: [1, 3, 224, 224]
         with torch.no_grad():
-            output = torch.squeeze(net(image.to(device)), dim=0).cpu()  # [num_classes]
+            output = torch.squeeze(net(img.to(device)), dim=0).cpu()  # [num_classes]
             predict = torch.softmax(output, dim=0)
             predict_cla = torch.argmax(predict).item()
         print(
             f"image: {image_path.name}  class: {class_indict[str(predict_cla)]}  "
-            f"prob: {predict[predict_cla]:.3f}{true_class}"
+            f"prob: {predict[predict_cla]:.3f}{note}"
         )
         for i in range(len(predict)):
             print(f"class: {class_indict[str(i)]:12} prob: {predict[i]:.3f}")
         if len(predictions) < 8:  # as many as the figure shows
-            predictions.append((img, image_path.name + true_class, predict))
+            predictions.append((picture, image_path.name + note, predict))
 
     figure_path = args.save or args.output_dir / "AlexNet_prediction.png"
     draw_predictions(figure_path, predictions, list(class_indict.values()), show=not args.save)

@@ -7,55 +7,6 @@ arXiv 1409.1556.
 import torch
 from torch import nn
 
-# a number: the output channels of a 3x3 convolution; "M": a max pooling, half the height and width
-cfgs: dict[str, list[int | str]] = {
-    "vgg11": [64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
-    "vgg13": [64, 64, "M", 128, 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
-    "vgg16": [
-        64,
-        64,
-        "M",
-        128,
-        128,
-        "M",
-        256,
-        256,
-        256,
-        "M",
-        512,
-        512,
-        512,
-        "M",
-        512,
-        512,
-        512,
-        "M",
-    ],
-    "vgg19": [
-        64,
-        64,
-        "M",
-        128,
-        128,
-        "M",
-        256,
-        256,
-        256,
-        256,
-        "M",
-        512,
-        512,
-        512,
-        512,
-        "M",
-        512,
-        512,
-        512,
-        512,
-        "M",
-    ],
-}
-
 
 class VGG(nn.Module):
     """Blocks of 3x3 convolutions, each block ended by a pooling, then three linear layers.
@@ -100,10 +51,23 @@ class VGG(nn.Module):
             if isinstance(m, nn.Conv2d):
                 nn.init.xavier_uniform_(m.weight)
                 if m.bias is not None:
-                    nn.init.zeros_(m.bias)
+                    nn.init.constant_(m.bias, 0)
             elif isinstance(m, nn.Linear):
                 nn.init.xavier_uniform_(m.weight)
-                nn.init.zeros_(m.bias)
+                nn.init.constant_(m.bias, 0)
+
+
+# a number: the output channels of a 3x3 convolution; "M": a max pooling, half the height and width
+# fmt: off
+cfgs: dict[str, list[int | str]] = {
+    "vgg11": [64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
+    "vgg13": [64, 64, "M", 128, 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
+    "vgg16": [64, 64, "M", 128, 128, "M", 256, 256, 256, "M",
+              512, 512, 512, "M", 512, 512, 512, "M"],
+    "vgg19": [64, 64, "M", 128, 128, "M", 256, 256, 256, 256, "M",
+              512, 512, 512, 512, "M", 512, 512, 512, 512, "M"],
+}
+# fmt: on
 
 
 def make_features(cfg: list[int | str]) -> nn.Sequential:
@@ -112,10 +76,10 @@ def make_features(cfg: list[int | str]) -> nn.Sequential:
     in_channels = 3
     for v in cfg:
         if v == "M":
-            layers.append(nn.MaxPool2d(kernel_size=2, stride=2))
+            layers += [nn.MaxPool2d(kernel_size=2, stride=2)]
         else:
-            layers.append(nn.Conv2d(in_channels, v, kernel_size=3, padding=1))
-            layers.append(nn.ReLU(inplace=True))
+            conv2d = nn.Conv2d(in_channels, v, kernel_size=3, padding=1)
+            layers += [conv2d, nn.ReLU(inplace=True)]
             in_channels = v
     return nn.Sequential(*layers)
 
@@ -128,7 +92,9 @@ def vgg(model_name: str = "vgg16", **kwargs: object) -> VGG:
     """
     if model_name not in cfgs:
         raise ValueError(f"no VGG is named {model_name!r}: the names are {', '.join(cfgs)}")
-    return VGG(make_features(cfgs[model_name]), **kwargs)
+    cfg = cfgs[model_name]
+    model = VGG(make_features(cfg), **kwargs)
+    return model
 
 
 def lesson_weights(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

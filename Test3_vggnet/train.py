@@ -57,7 +57,9 @@ def main() -> None:
     device = torch.device(args.device)  # the accelerator that torch finds, else the CPU
     print(f"using {device} device.")
 
-    # every line from here on may be changed, but for those marked as housekeeping: files, resuming
+    # Change any line from here on and see what happens, but for those marked as housekeeping.
+
+    # datasets.ImageFolder, of every kind of image that Pillow opens
     train_dataset = ImageFolder(args.data_path / "train", transform=data_transform["train"])
     validate_dataset = ImageFolder(args.data_path / "val", transform=data_transform["val"])
     train_num, val_num = len(train_dataset), len(validate_dataset)
@@ -65,10 +67,12 @@ def main() -> None:
     flower_list = train_dataset.class_to_idx  # {"daisy": 0, "dandelion": 1, ...}, by the alphabet
     cla_dict = {val: key for key, val in flower_list.items()}  # {0: "daisy", 1: "dandelion", ...}
     save_path = args.output_dir / f"{args.model_name}Net.pth"
-    last_path = args.output_dir / f"{args.model_name}Net_last.pth"
-    begin_run(args, save_path, cla_dict)  # housekeeping: an earlier run's files get other names
-    save(json.dumps(cla_dict, indent=4), args.output_dir / "class_indices.json")
+    last_path = args.output_dir / f"{args.model_name}Net_last.pth"  # for --resume
+    begin_run(args, save_path, cla_dict)  # housekeeping: an earlier run's files are renamed
+    json_str = json.dumps(cla_dict, indent=4)
+    save(json_str, args.output_dir / "class_indices.json")
 
+    # torch.utils.data.DataLoader, with random numbers that --resume repeats
     train_loader = DataLoader(
         train_dataset,
         batch_size=args.batch_size,
@@ -81,11 +85,11 @@ def main() -> None:
     )
     print(f"using {train_num} images for training, {val_num} images for validation.")
 
-    manual_seed(args.seed)
+    manual_seed(args.seed)  # the same first weights each time
     net = vgg(args.model_name, num_classes=len(cla_dict), init_weights=True)
     net.to(device)
     loss_function = nn.CrossEntropyLoss()
-    # fused: all weights in one pass over memory; only Adam, AdamW, SGD and Adagrad take it
+    # fused=True is for speed; Adam, AdamW, SGD and Adagrad know it, others need it taken out
     optimizer = optim.Adam(net.parameters(), lr=args.lr, fused=True)
 
     history = []  # one dict per epoch; each column of numbers is drawn
@@ -96,8 +100,9 @@ def main() -> None:
         first_epoch = len(history)
 
     for epoch in range(first_epoch, args.epochs):
-        start = time.time()
-        manual_seed(1000 * args.seed + epoch + 1)  # the epoch's random numbers, also after --resume
+        time_start = time.perf_counter()
+        # random numbers by seed and epoch alone, so that --resume repeats them
+        manual_seed(1000 * args.seed + epoch + 1)
 
         # train
         net.train()  # dropout is on
@@ -105,13 +110,13 @@ def main() -> None:
         train_bar = ProgressBar(train_loader, f"train epoch[{epoch + 1}/{args.epochs}]")
         for images, labels in train_bar:
             optimizer.zero_grad()  # 1. forget the gradients of the step before
-            with torch.autocast(device.type, torch.bfloat16, enabled=args.amp):  # for --amp alone
+            with torch.autocast(device.type, torch.bfloat16, enabled=args.amp):  # only --amp
                 logits = net(images.to(device))  # 2. forward: logits [N, num_classes]
                 loss = loss_function(logits, labels.to(device))  # 3. how wrong they are
             loss.backward()  # 4. the gradient of the loss for every weight
             optimizer.step()  # 5. move every weight a little against its gradient
-            train_bar.loss = loss.item()
-            running_loss += loss.item() * len(images)  # the mean is over images
+            train_bar.loss = loss.item()  # the number at the end of the bar
+            running_loss += loss.item() * len(images)  # loss is the mean of a batch
             seen += len(images)
         train_loss = running_loss / seen
         if not math.isfinite(train_loss):
@@ -124,11 +129,12 @@ def main() -> None:
         with torch.no_grad():  # without gradients, the results of the layers need not be kept
             for val_images, val_labels in validate_loader:
                 outputs = net(val_images.to(device))
-                predict_y = torch.max(outputs, dim=1)[1]  # the places of the largest logits
-                acc += torch.eq(predict_y, val_labels.to(device)).sum().item()
+                predict_y = torch.max(outputs, dim=1)[1]  # the class with the largest logit
+                acc += (predict_y == val_labels.to(device)).sum().item()
                 val_outputs.append(outputs)
                 val_targets.append(val_labels.to(device))
         val_accurate = acc / val_num
+        # of all images at once: a mean of the batches' means is another number
         val_loss = loss_function(torch.cat(val_outputs), torch.cat(val_targets)).item()
         print(f"[epoch {epoch + 1}] train_loss: {train_loss:.3f}  val_accuracy: {val_accurate:.3f}")
 
@@ -137,20 +143,20 @@ def main() -> None:
         )
         if val_accurate > best_acc:
             best_acc = val_accurate
-            history[-1]["best"] = True  # for the picture
-            save(net.state_dict(), save_path)
-        save_checkpoint(
+            history[-1]["best"] = True  # the picture marks this epoch
+            save(net.state_dict(), save_path)  # torch.save, and never half a file
+        save_checkpoint(  # housekeeping: all that --resume needs
             last_path, args, net=net, optimizer=optimizer, history=history, best_acc=best_acc
         )
         draw_results(save_path, history)
         print(
-            f"epoch {epoch + 1} took {time.time() - start:.1f} s, "
+            f"epoch {epoch + 1} took {time.perf_counter() - time_start:.1f} s, "
             f"{train_bar.waited:.1f} s of it waiting for images"
         )
 
     print("Finished Training")
     print(f"best val_accuracy: {best_acc:.3f}, with the weights in {save_path}")
-    net.load_state_dict(read_weights(save_path))
+    net.load_state_dict(read_weights(save_path))  # the best epoch's, to draw its mistakes
     draw_mistakes(save_path, net, validate_loader, cla_dict)
 
 

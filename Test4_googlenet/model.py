@@ -43,7 +43,7 @@ class GoogLeNet(nn.Module):
         self.inception5a = Inception(832, 256, 160, 320, 32, 128, 128)
         self.inception5b = Inception(832, 384, 192, 384, 48, 128, 128)
 
-        if aux_logits:
+        if self.aux_logits:
             self.aux1 = InceptionAux(512, num_classes)
             self.aux2 = InceptionAux(528, num_classes)
 
@@ -60,7 +60,6 @@ class GoogLeNet(nn.Module):
 
         In training, with aux_logits, to three such tensors: (logits, aux2, aux1).
         """
-        with_aux = self.training and self.aux_logits
         x = self.conv1(x)  # [N, 64, 112, 112]
         x = self.maxpool1(x)  # [N, 64, 56, 56]
         x = self.conv2(x)  # [N, 64, 56, 56]
@@ -71,12 +70,14 @@ class GoogLeNet(nn.Module):
         x = self.inception3b(x)  # [N, 480, 28, 28]
         x = self.maxpool3(x)  # [N, 480, 14, 14]
         x = self.inception4a(x)  # [N, 512, 14, 14]
-        aux1 = self.aux1(x) if with_aux else None
+        if self.training and self.aux_logits:  # not in eval()
+            aux1 = self.aux1(x)  # [N, num_classes]
 
         x = self.inception4b(x)  # [N, 512, 14, 14]
         x = self.inception4c(x)  # [N, 512, 14, 14]
         x = self.inception4d(x)  # [N, 528, 14, 14]
-        aux2 = self.aux2(x) if with_aux else None
+        if self.training and self.aux_logits:
+            aux2 = self.aux2(x)  # [N, num_classes]
 
         x = self.inception4e(x)  # [N, 832, 14, 14]
         x = self.maxpool4(x)  # [N, 832, 7, 7]
@@ -87,17 +88,19 @@ class GoogLeNet(nn.Module):
         x = torch.flatten(x, start_dim=1)  # [N, 1024]
         x = self.dropout(x)
         x = self.fc(x)  # [N, num_classes]
-        return (x, aux2, aux1) if with_aux else x
+        if self.training and self.aux_logits:
+            return x, aux2, aux1
+        return x
 
     def _initialize_weights(self) -> None:
         for m in self.modules():
             if isinstance(m, nn.Conv2d):
                 nn.init.kaiming_normal_(m.weight, mode="fan_out", nonlinearity="relu")
                 if m.bias is not None:
-                    nn.init.zeros_(m.bias)
+                    nn.init.constant_(m.bias, 0)
             elif isinstance(m, nn.Linear):
                 nn.init.normal_(m.weight, mean=0, std=0.01)
-                nn.init.zeros_(m.bias)
+                nn.init.constant_(m.bias, 0)
 
 
 class Inception(nn.Module):
@@ -141,8 +144,12 @@ class Inception(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[N, in_channels, H, W] to [N, ch1x1 + ch3x3 + ch5x5 + pool_proj, H, W]."""
-        outputs = [self.branch1(x), self.branch2(x), self.branch3(x), self.branch4(x)]
-        return torch.cat(outputs, dim=1)
+        branch1 = self.branch1(x)
+        branch2 = self.branch2(x)
+        branch3 = self.branch3(x)
+        branch4 = self.branch4(x)
+        outputs = [branch1, branch2, branch3, branch4]
+        return torch.cat(outputs, dim=1)  # side by side, by channel
 
 
 class InceptionAux(nn.Module):

@@ -39,7 +39,7 @@ def plain_style() -> Iterator[None]:
 
     known = set(font_manager.get_font_names())
     fonts = ["DejaVu Sans", *(font for font in CHINESE_FONTS if font in known)]
-    settings = {"font.family": fonts, "text.parse_math": False, "axes.unicode_minus": False}
+    settings = {"font.family": fonts, "text.parse_math": False}
     with style.context(["default", settings]), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
@@ -62,7 +62,7 @@ def new_figure(path: Path, width: float, height: float, show: bool = True) -> It
     backend = os.environ.pop("MPLBACKEND", "")  # perhaps of a notebook whose packages are not here
     from matplotlib import pyplot
 
-    with plain_style():
+    with plain_style(), pyplot.rc_context({"savefig.bbox": "tight"}):
         try:
             pyplot.switch_backend((backend or pyplot.get_backend()) if show else "agg")
         except (ImportError, ValueError, AttributeError):  # the last: an editor's, which is too old

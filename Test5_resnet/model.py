@@ -35,17 +35,27 @@ class BasicBlock(nn.Module):
             in_channel, out_channel, kernel_size=3, stride=stride, padding=1, bias=False
         )
         self.bn1 = nn.BatchNorm2d(out_channel)
+        self.relu = nn.ReLU(inplace=True)
         self.conv2 = nn.Conv2d(out_channel, out_channel, kernel_size=3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(out_channel)
-        self.relu = nn.ReLU(inplace=True)
         self.downsample = downsample
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[N, in_channel, H, W] to [N, out_channel, H / stride, W / stride]."""
-        identity = x if self.downsample is None else self.downsample(x)
-        out = self.relu(self.bn1(self.conv1(x)))
-        out = self.bn2(self.conv2(out))
-        return self.relu(out + identity)
+        identity = x
+        if self.downsample is not None:
+            identity = self.downsample(x)  # the dashed shortcut
+
+        out = self.conv1(x)
+        out = self.bn1(out)
+        out = self.relu(out)
+
+        out = self.conv2(out)
+        out = self.bn2(out)
+
+        out += identity
+        out = self.relu(out)
+        return out
 
 
 class Bottleneck(nn.Module):
@@ -89,11 +99,24 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[N, in_channel, H, W] to [N, 4 * out_channel, H / stride, W / stride]."""
-        identity = x if self.downsample is None else self.downsample(x)
-        out = self.relu(self.bn1(self.conv1(x)))
-        out = self.relu(self.bn2(self.conv2(out)))
-        out = self.bn3(self.conv3(out))
-        return self.relu(out + identity)
+        identity = x
+        if self.downsample is not None:
+            identity = self.downsample(x)  # the dashed shortcut
+
+        out = self.conv1(x)
+        out = self.bn1(out)
+        out = self.relu(out)
+
+        out = self.conv2(out)
+        out = self.bn2(out)
+        out = self.relu(out)
+
+        out = self.conv3(out)
+        out = self.bn3(out)
+
+        out += identity
+        out = self.relu(out)
+        return out
 
 
 class ResNet(nn.Module):
@@ -119,15 +142,15 @@ class ResNet(nn.Module):
         self.include_top = include_top
         self.in_channel = 64
 
-        self.conv1 = nn.Conv2d(3, 64, kernel_size=7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
+        self.conv1 = nn.Conv2d(3, self.in_channel, kernel_size=7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(self.in_channel)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
         self.layer1 = self._make_layer(block, 64, blocks_num[0], stride=1, **block_options)
         self.layer2 = self._make_layer(block, 128, blocks_num[1], stride=2, **block_options)
         self.layer3 = self._make_layer(block, 256, blocks_num[2], stride=2, **block_options)
         self.layer4 = self._make_layer(block, 512, blocks_num[3], stride=2, **block_options)
-        if include_top:
+        if self.include_top:
             self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
             self.fc = nn.Linear(512 * block.expansion, num_classes)
 
@@ -140,7 +163,7 @@ class ResNet(nn.Module):
         block: type[BasicBlock] | type[Bottleneck],
         channel: int,
         block_num: int,
-        stride: int,
+        stride: int = 1,
         **options: int,
     ) -> nn.Sequential:
         downsample = None
@@ -155,7 +178,10 @@ class ResNet(nn.Module):
                 ),
                 nn.BatchNorm2d(channel * block.expansion),
             )
-        layers = [block(self.in_channel, channel, stride, downsample, **options)]
+        layers = []
+        layers.append(
+            block(self.in_channel, channel, stride=stride, downsample=downsample, **options)
+        )
         self.in_channel = channel * block.expansion
         for _ in range(1, block_num):
             layers.append(block(self.in_channel, channel, **options))
@@ -163,12 +189,13 @@ class ResNet(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Images [N, 3, 224, 224] to logits [N, num_classes]."""
-        x = self.relu(self.bn1(self.conv1(x)))  # [N, 64, 112, 112]
+        x = self.conv1(x)  # [N, 64, 112, 112]
+        x = self.bn1(x)
+        x = self.relu(x)
         x = self.maxpool(x)  # [N, 64, 56, 56]
 
-        x = self.layer1(
-            x
-        )  # [N, 64, 56, 56]; four times the channels with Bottleneck, here and below
+        # with Bottleneck, four times these channels
+        x = self.layer1(x)  # [N, 64, 56, 56]
         x = self.layer2(x)  # [N, 128, 28, 28]
         x = self.layer3(x)  # [N, 256, 14, 14]
         x = self.layer4(x)  # [N, 512, 7, 7]

@@ -34,3 +34,22 @@ def find_weights(model_name: str, weights: str | None) -> Path:
                 "or train from scratch with --weights none"
             ) from None
     return path
+
+
+def split_fc(weights: dict[str, torch.Tensor]) -> tuple[dict, dict]:
+    """Part a net's weights into those of all other layers and fc's, named as fc names them."""
+    others, fc_weights = {}, {}
+    for name, value in weights.items():
+        if name.startswith("fc."):
+            fc_weights[name.removeprefix("fc.")] = value
+        else:
+            others[name] = value
+    return others, fc_weights
+
+
+def load_fc(fc: torch.nn.Module, fc_weights: dict[str, torch.Tensor]) -> None:
+    """Load the weights of a last layer, if their names and shapes are its own, and say so."""
+    shapes = {name: value.shape for name, value in fc.state_dict().items()}
+    if {name: value.shape for name, value in fc_weights.items()} == shapes:
+        fc.load_state_dict(fc_weights)
+        print("the weights of fc are loaded too: they are of as many classes")

@@ -28,7 +28,7 @@ from helpers import (
 )
 from model import resnets
 from plots import draw_mistakes, draw_results
-from pretrained import find_weights
+from pretrained import find_weights, load_fc, split_fc
 
 data_transform = {
     "train": transforms.Compose(
@@ -70,17 +70,17 @@ def main() -> None:
     device = torch.device(args.device)  # the accelerator that torch finds, else the CPU
     print(f"using {device} device.")
 
-    # every line from here on may be changed, but for those marked as housekeeping: files, resuming
+    # Change any line from here on and see what happens, but for those marked as housekeeping.
+
+    # datasets.ImageFolder, of every kind of image that Pillow opens
     train_dataset = ImageFolder(args.data_path / "train", transform=data_transform["train"])
     validate_dataset = ImageFolder(args.data_path / "val", transform=data_transform["val"])
     train_num, val_num = len(train_dataset), len(validate_dataset)
 
     flower_list = train_dataset.class_to_idx  # {"daisy": 0, "dandelion": 1, ...}, by the alphabet
     cla_dict = {val: key for key, val in flower_list.items()}  # {0: "daisy", 1: "dandelion", ...}
-    save_name = args.model_name.replace("resn", "resN")  # the lesson's resNet34.pth
-    save_path = args.output_dir / f"{save_name}.pth"
-    last_path = args.output_dir / f"{save_name}_last.pth"
 
+    # torch.utils.data.DataLoader, with random numbers that --resume repeats
     train_loader = DataLoader(
         train_dataset,
         batch_size=args.batch_size,
@@ -93,41 +93,42 @@ def main() -> None:
     )
     print(f"using {train_num} images for training, {val_num} images for validation.")
 
-    manual_seed(args.seed)
-    net = resnets[args.model_name]()  # for the 1000 classes of ImageNet
+    manual_seed(args.seed)  # the same first weights each time
+    net = resnets[args.model_name]()  # resnet34(), with the 1000 classes of ImageNet
     fc_weights = {}  # of the last layer
     if args.weights != "none" and not args.resume:
         weights_path = find_weights(args.model_name, args.weights)  # resnet34-pre.pth
-        weights = read_weights(weights_path)
-        # its last layer is left out: it tells other classes apart
-        for name in list(weights):
-            if name.startswith("fc."):
-                fc_weights[name.removeprefix("fc.")] = weights.pop(name)
+        weights, fc_weights = split_fc(read_weights(weights_path))  # its fc is for other classes
         missing_keys, unexpected_keys = net.load_state_dict(weights, strict=False)
-        # strict=False takes any file in silence, and nothing but fc may be missing here
-        if missing_keys != ["fc.weight", "fc.bias"] or unexpected_keys:
-            other = [*unexpected_keys, *missing_keys][0]
-            raise SystemExit(f"error: {weights_path} is not of this {args.model_name}: {other}")
+        # strict=False accepts any file in silence; nothing but fc may be missing
+        missing_keys = [name for name in missing_keys if not name.startswith("fc.")]
+        if missing_keys or unexpected_keys:
+            raise SystemExit(
+                f"error: {weights_path} does not fit {args.model_name}: "
+                f"missing {missing_keys[:1]}, unexpected {unexpected_keys[:1]}"
+            )
         print(f"weights loaded from {weights_path}")
-
-    # not earlier: the weights just read may be the earlier run's
-    begin_run(args, save_path, cla_dict)  # housekeeping: an earlier run's files get other names
-    save(json.dumps(cla_dict, indent=4), args.output_dir / "class_indices.json")
 
     if args.freeze_layers:
         for param in net.parameters():
             param.requires_grad = False
     in_channel = net.fc.in_features
     net.fc = nn.Linear(in_channel, len(cla_dict))  # a new one, for the classes of the data set
-    fc_shapes = {name: value.shape for name, value in net.fc.state_dict().items()}
-    if {name: value.shape for name, value in fc_weights.items()} == fc_shapes:
-        net.fc.load_state_dict(fc_weights)
-        print(f"fc is taken from there too: it has {len(cla_dict)} classes")
+    load_fc(net.fc, fc_weights)  # a file of as many classes: its fc is taken too
     net.to(device)
     loss_function = nn.CrossEntropyLoss()
-    params = [p for p in net.parameters() if p.requires_grad]
-    # fused: all weights in one pass over memory; only Adam, AdamW, SGD and Adagrad take it
+    params = [p for p in net.parameters() if p.requires_grad]  # fc's alone if frozen
+    # fused=True is for speed; Adam, AdamW, SGD and Adagrad know it, others need it taken out
     optimizer = optim.Adam(params, lr=args.lr, fused=True)
+
+    save_name = args.model_name.replace("resn", "resN")  # resnet34: resNet34, as in the lesson
+    save_path = args.output_dir / f"{save_name}.pth"
+    last_path = args.output_dir / f"{save_name}_last.pth"  # for --resume
+    # housekeeping: an earlier run's files are renamed, but not before --weights has been read,
+    # which may name one of them
+    begin_run(args, save_path, cla_dict)
+    json_str = json.dumps(cla_dict, indent=4)
+    save(json_str, args.output_dir / "class_indices.json")
 
     history = []  # one dict per epoch; each column of numbers is drawn
     best_acc, first_epoch = -1.0, 0  # any first epoch is better than -1
@@ -137,39 +138,44 @@ def main() -> None:
         first_epoch = len(history)
 
     for epoch in range(first_epoch, args.epochs):
-        start = time.time()
-        manual_seed(1000 * args.seed + epoch + 1)  # the epoch's random numbers, also after --resume
+        time_start = time.perf_counter()
+        # random numbers by seed and epoch alone, so that --resume repeats them
+        manual_seed(1000 * args.seed + epoch + 1)
 
         # train
-        net.train(not args.freeze_layers)  # batch norm by the batch; frozen, it keeps ImageNet's
+        net.train()  # batch norm takes the mean and variance of each batch
+        if args.freeze_layers:
+            net.eval()  # the frozen layers keep those of their training
+            net.fc.train()  # fc alone learns
         running_loss, seen = 0.0, 0
         train_bar = ProgressBar(train_loader, f"train epoch[{epoch + 1}/{args.epochs}]")
         for images, labels in train_bar:
             optimizer.zero_grad()  # 1. forget the gradients of the step before
-            with torch.autocast(device.type, torch.bfloat16, enabled=args.amp):  # for --amp alone
+            with torch.autocast(device.type, torch.bfloat16, enabled=args.amp):  # only --amp
                 logits = net(images.to(device))  # 2. forward: logits [N, num_classes]
                 loss = loss_function(logits, labels.to(device))  # 3. how wrong they are
             loss.backward()  # 4. the gradient of the loss for every weight
             optimizer.step()  # 5. move every weight a little against its gradient
-            train_bar.loss = loss.item()
-            running_loss += loss.item() * len(images)  # the mean is over images
+            train_bar.loss = loss.item()  # the number at the end of the bar
+            running_loss += loss.item() * len(images)  # loss is the mean of a batch
             seen += len(images)
         train_loss = running_loss / seen
         if not math.isfinite(train_loss):
             raise SystemExit(f"error: the loss is {train_loss}: it diverged. Try a smaller --lr")
 
         # validate
-        net.eval()  # batch norm by the running mean of the batches
+        net.eval()  # batch norm takes the running mean and variance
         acc = 0  # how many are right
         val_outputs, val_targets = [], []
         with torch.no_grad():  # without gradients, the results of the layers need not be kept
             for val_images, val_labels in validate_loader:
                 outputs = net(val_images.to(device))
-                predict_y = torch.max(outputs, dim=1)[1]  # the places of the largest logits
-                acc += torch.eq(predict_y, val_labels.to(device)).sum().item()
+                predict_y = torch.max(outputs, dim=1)[1]  # the class with the largest logit
+                acc += (predict_y == val_labels.to(device)).sum().item()
                 val_outputs.append(outputs)
                 val_targets.append(val_labels.to(device))
         val_accurate = acc / val_num
+        # of all images at once: a mean of the batches' means is another number
         val_loss = loss_function(torch.cat(val_outputs), torch.cat(val_targets)).item()
         print(f"[epoch {epoch + 1}] train_loss: {train_loss:.3f}  val_accuracy: {val_accurate:.3f}")
 
@@ -178,20 +184,20 @@ def main() -> None:
         )
         if val_accurate > best_acc:
             best_acc = val_accurate
-            history[-1]["best"] = True  # for the picture
-            save(net.state_dict(), save_path)
-        save_checkpoint(
+            history[-1]["best"] = True  # the picture marks this epoch
+            save(net.state_dict(), save_path)  # torch.save, and never half a file
+        save_checkpoint(  # housekeeping: all that --resume needs
             last_path, args, net=net, optimizer=optimizer, history=history, best_acc=best_acc
         )
         draw_results(save_path, history)
         print(
-            f"epoch {epoch + 1} took {time.time() - start:.1f} s, "
+            f"epoch {epoch + 1} took {time.perf_counter() - time_start:.1f} s, "
             f"{train_bar.waited:.1f} s of it waiting for images"
         )
 
     print("Finished Training")
     print(f"best val_accuracy: {best_acc:.3f}, with the weights in {save_path}")
-    net.load_state_dict(read_weights(save_path))
+    net.load_state_dict(read_weights(save_path))  # the best epoch's, to draw its mistakes
     draw_mistakes(save_path, net, validate_loader, cla_dict)
 
 

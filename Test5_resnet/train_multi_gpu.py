@@ -34,7 +34,7 @@ from helpers import (
 )
 from model import resnets
 from plots import draw_mistakes, draw_results
-from pretrained import find_weights
+from pretrained import find_weights, load_fc, split_fc
 from train import data_transform
 
 
@@ -125,14 +125,14 @@ def main() -> None:
     if rank == 0:
         if args.weights != "none" and not args.resume:  # as in train.py
             weights_path = find_weights(args.model_name, args.weights)
-            weights = read_weights(weights_path)
-            for name in list(weights):
-                if name.startswith("fc."):
-                    fc_weights[name.removeprefix("fc.")] = weights.pop(name)
+            weights, fc_weights = split_fc(read_weights(weights_path))
             missing_keys, unexpected_keys = net.load_state_dict(weights, strict=False)
-            if missing_keys != ["fc.weight", "fc.bias"] or unexpected_keys:
-                other = [*unexpected_keys, *missing_keys][0]
-                raise SystemExit(f"error: {weights_path} is not of this {args.model_name}: {other}")
+            missing_keys = [name for name in missing_keys if not name.startswith("fc.")]
+            if missing_keys or unexpected_keys:
+                raise SystemExit(
+                    f"error: {weights_path} does not fit {args.model_name}: "
+                    f"missing {missing_keys[:1]}, unexpected {unexpected_keys[:1]}"
+                )
             print(f"weights loaded from {weights_path}")
         begin_run(args, save_path, cla_dict)
         save(json.dumps(cla_dict, indent=4), args.output_dir / "class_indices.json")
@@ -141,10 +141,7 @@ def main() -> None:
             param.requires_grad = False
     in_channel = net.fc.in_features
     net.fc = nn.Linear(in_channel, len(cla_dict))
-    fc_shapes = {name: value.shape for name, value in net.fc.state_dict().items()}
-    if {name: value.shape for name, value in fc_weights.items()} == fc_shapes:
-        net.fc.load_state_dict(fc_weights)
-        print(f"fc is taken from there too: it has {len(cla_dict)} classes")
+    load_fc(net.fc, fc_weights)
     net.to(device)
     loss_function = nn.CrossEntropyLoss()
     params = [p for p in net.parameters() if p.requires_grad]
@@ -165,13 +162,16 @@ def main() -> None:
     ddp_net = DistributedDataParallel(net)  # all processes start with rank 0's weights
 
     for epoch in range(first_epoch, args.epochs):
-        start = time.time()
+        time_start = time.perf_counter()
         sampler.set_epoch(epoch)  # another order in each epoch
         # another augmentation in each process
         manual_seed((1000 * args.seed + epoch + 1) * world_size + rank)
 
         # train
-        net.train(not args.freeze_layers)
+        net.train()
+        if args.freeze_layers:
+            net.eval()
+            net.fc.train()
         running_loss, seen = 0.0, 0
         train_bar = ProgressBar(train_loader, f"train epoch[{epoch + 1}/{args.epochs}]")
         for images, labels in train_bar if rank == 0 else train_loader:
@@ -205,7 +205,7 @@ def main() -> None:
         targets = torch.cat([batch for share in shares for batch in share[1]]).to(device)
         val_loss = loss_function(outputs, targets).item()
         predict_y = torch.max(outputs, dim=1)[1]
-        val_accurate = torch.eq(predict_y, targets).sum().item() / val_num
+        val_accurate = (predict_y == targets).sum().item() / val_num
 
         history.append(
             {"train_loss": train_loss, "val_loss": val_loss, "val_accuracy": val_accurate}
@@ -225,7 +225,7 @@ def main() -> None:
             )
             draw_results(save_path, history)
             print(
-                f"epoch {epoch + 1} took {time.time() - start:.1f} s, "
+                f"epoch {epoch + 1} took {time.perf_counter() - time_start:.1f} s, "
                 f"{train_bar.waited:.1f} s of it waiting for images"
             )
 

@@ -53,7 +53,7 @@ def sgd_and_a_schedule(lesson: TinyLesson) -> None:
     edits.above("optimizer.step()", "nn.utils.clip_grad_norm_(net.parameters(), 1.0)")
     if lesson.is_lenet:
         test_set = "TensorDataset(val_image, val_label)"
-        edits.value("test_loader", f"DataLoader({test_set}, batch_size=200, shuffle=True)")
+        edits.value("validate_loader", f"DataLoader({test_set}, batch_size=200, shuffle=True)")
     else:
         edits.replace("shuffle=False", "shuffle=True")
     edits.above("net.train(", "train_right = 0")
@@ -68,7 +68,7 @@ def two_rates_and_a_plateau(lesson: TinyLesson) -> None:
     groups = f'[{{"params": {first}, "lr": 0.001}}, {{"params": {others}}}]'
     edits.value("optimizer", f"optim.AdamW({groups}, lr=args.lr, weight_decay=0.05)")
     plateau = "ReduceLROnPlateau(optimizer, factor=0.5, patience=0, threshold=0.9999)"
-    add_scheduler(lesson, plateau, f"scheduler.step({lesson.loss})")
+    add_scheduler(lesson, plateau, "scheduler.step(val_loss)")
     counts = f"torch.tensor({lesson.train_set}.targets).bincount()"
     weight = f"1 / (torch.arange(len({counts})) + 1)"
     edits.value("loss_function", f"nn.CrossEntropyLoss(weight=({weight}).to(device))")
@@ -151,10 +151,10 @@ def a_part_of_torchvisions_folder_and_a_sampler(lesson: TinyLesson) -> None:
 
 
 def the_lowest_loss_is_the_best(lesson: TinyLesson) -> None:
-    edits, accuracy = lesson.edits, lesson.accuracy
+    edits = lesson.edits
     edits.replace("best_acc, first_epoch = -1.0, 0", "best_acc, first_epoch = 99.0, 0")
-    edits.replace(f"if {accuracy} > best_acc", f"if {lesson.loss} < best_acc")
-    edits.value("best_acc", lesson.loss)
+    edits.replace("if val_accurate > best_acc", "if val_loss < best_acc")
+    edits.value("best_acc", "val_loss")
     edits.replace("save(net.state_dict(), save_path)", "torch.save(net.state_dict(), save_path)")
     plain_transform = "v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])"
     edits.replace(
@@ -210,13 +210,13 @@ def test_a_changed_train_py_trains_resumes_and_predicts(
         outputs, labels = validation(lesson)
         weight = 1 / (torch.arange(outputs.shape[1]) + 1)
         expected = nn.functional.cross_entropy(outputs, labels, weight)  # of all images at once
-        assert history[-1][lesson.loss] == pytest.approx(expected.item(), abs=1e-5)
+        assert history[-1][lesson.loss_column] == pytest.approx(expected.item(), abs=1e-5)
     if change is own_data_with_random_numbers:
         assert lesson.rates() == [plain.DEFAULTS[lesson.name][2] / 4]
     if change is a_part_of_torchvisions_folder_and_a_sampler:
         assert lesson.rates() == [pytest.approx(0, abs=1e-12)]
     if change is the_lowest_loss_is_the_best:
-        losses = [row[lesson.loss] for row in history]
+        losses = [row[lesson.loss_column] for row in history]
         assert [row.get("best", False) for row in history] == [True, losses[1] < losses[0]]
         assert f"best {lesson.accuracy_column}: {min(losses):.3f}" in result.out
 
@@ -242,8 +242,7 @@ def predictions(lesson: TinyLesson) -> list[tuple[int, int]]:
 def test_the_losses_are_means_over_images(lesson: TinyLesson) -> None:
     """With batches of unequal size (8 = 3 + 3 + 2), in training and in validation."""
     lesson.edits.value("optimizer", "optim.SGD(net.parameters(), lr=0.0)")
-    train = "net.train(not args.freeze_layers)" if lesson.name == plain.RESNET else "net.train()"
-    lesson.edits.replace(train, "net.eval()")  # no dropout, no batch statistics
+    lesson.edits.replace("net.train()", "net.eval()")  # no dropout, no batch statistics
     lesson.edits.replace('transform=data_transform["train"]', 'transform=data_transform["val"]')
     if lesson.name == plain.GOOGLENET:
         lesson.edits.value("(logits, aux_logits2, aux_logits1)", "(net(images.to(device)),) * 3")
@@ -251,7 +250,7 @@ def test_the_losses_are_means_over_images(lesson: TinyLesson) -> None:
     works(lesson.train("--epochs", 1))
     outputs, labels = validation(lesson)
     expected = nn.functional.cross_entropy(outputs, labels).item()
-    assert lesson.history()[0][lesson.loss] == pytest.approx(expected, abs=1e-5)
+    assert lesson.history()[0][lesson.loss_column] == pytest.approx(expected, abs=1e-5)
     train_images = datasets.CIFAR10 if lesson.is_lenet else datasets.ImageFolder
     root = lesson.data if lesson.is_lenet else lesson.data / "train"
     images = train_images(root, transform=plain.transform(lesson.name))

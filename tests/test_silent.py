@@ -229,7 +229,7 @@ def test_first_fc_and_then_all_layers(
     out = tmp_path / "frozen"
     options = ["--epochs", 1, "--output-dir", out, "--weights"]
     result = works(resnet.train(*options, start, "--freeze-layers"))
-    assert "fc is taken" in result.out
+    assert "fc are loaded too" in result.out
     frozen = torch.load(out / "resNet34.pth", weights_only=True)
     assert torch.equal(frozen["conv.weight"], before["conv.weight"])
     assert torch.equal(frozen["bn.running_mean"], before["bn.running_mean"])
@@ -243,7 +243,7 @@ def test_first_fc_and_then_all_layers(
     three = draw_data_set(tmp_path / "three", classes=("blue", "green", "red"))
     other = ["--epochs", 1, "--output-dir", tmp_path / "three", "--lr", 1e-9, "--weights", start]
     resnet.data = three
-    assert "fc is taken" not in works(resnet.train(*other)).out
+    assert "fc are loaded too" not in works(resnet.train(*other)).out
     after = torch.load(tmp_path / "three" / "resNet34.pth", weights_only=True)
     assert torch.allclose(after["conv.weight"], before["conv.weight"], atol=1e-6)
     assert after["fc.weight"].shape == (3, 8)
@@ -253,9 +253,9 @@ def test_fc_of_several_layers_and_then_all(resnet: TinyLesson, tmp_path: Path) -
     """Her own fc is left out where it does not fit, and taken where it does."""
     resnet.edits.value("net.fc", "nn.Sequential(nn.Dropout(0.1), {old})")
     options = ["--epochs", 1, "--lr", 1e-9, "--output-dir", tmp_path, "--weights"]
-    assert "fc is taken" not in works(resnet.train(*options, resnet.save_path)).out
+    assert "fc are loaded too" not in works(resnet.train(*options, resnet.save_path)).out
     before = torch.load(tmp_path / "resNet34.pth", weights_only=True)
-    assert "fc is taken" in works(resnet.train(*options, tmp_path / "resNet34.pth")).out
+    assert "fc are loaded too" in works(resnet.train(*options, tmp_path / "resNet34.pth")).out
     after = torch.load(tmp_path / "resNet34.pth", weights_only=True)
     assert torch.allclose(before["fc.1.weight"], after["fc.1.weight"], atol=1e-6)
 

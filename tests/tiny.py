@@ -92,9 +92,8 @@ class TinyLesson:
         self.is_lenet = name == "Test1_official_demo"
         self.train_set = "train_set" if self.is_lenet else "train_dataset"
         self.logits = "outputs" if self.is_lenet else "logits"
-        self.accuracy = "test_accuracy" if self.is_lenet else "val_accurate"
         self.accuracy_column = "test_accuracy" if self.is_lenet else "val_accuracy"
-        self.loss = "test_loss" if self.is_lenet else "val_loss"
+        self.loss_column = "test_loss" if self.is_lenet else "val_loss"
 
     def train(self, *options: object) -> Result:
         fixed = ["--data-path", self.data, "--output-dir", self.out, "--batch-size", 3]
