@@ -16,12 +16,13 @@ def fetch_cifar10(root: Path) -> None:
         UserError: it cannot be fetched.
     """
     try:
-        try:
-            datasets.CIFAR10(root)
-        except RuntimeError:  # torchvision's "not found or corrupted"
-            print(f"fetching {datasets.CIFAR10.url} (170 MB)")
-            socket.setdefaulttimeout(30)  # seconds without an answer
-            datasets.CIFAR10(root, download=True)
+        datasets.CIFAR10(root, train=False)
+        return
+    except RuntimeError:  # torchvision's "not found or corrupted"
+        print(f"fetching {datasets.CIFAR10.url} (170 MB)")
+    socket.setdefaulttimeout(30)  # seconds without an answer
+    try:
+        datasets.CIFAR10(root, download=True)
     except (OSError, RuntimeError) as error:
         advice = f"put {datasets.CIFAR10.url} at {root / datasets.CIFAR10.filename}"
         split_data = HERE.parent / "data_set" / "split_data.py"

@@ -18,11 +18,13 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.utils.data import default_collate
 from torchvision import datasets
 
 if sys.platform == "win32":
@@ -35,13 +37,13 @@ if sys.version_info < (3, 10):  # noqa: UP036
     sys.exit(f"error: Python 3.10 or newer is needed, and this is {sys.version.split()[0]}")
 
 HERE = Path(__file__).resolve().parent
-HIDDEN = {
-    "__macosx",
-    "@eadir",
-    "$recycle.bin",
-    "system volume information",
-}  # and what begins with .
-MAX_PIXELS = 178_956_970  # of an image that is not a JPEG; Pillow's own limit
+# folders that systems make for themselves
+HIDDEN = {"__macosx", "@eadir", "$recycle.bin", "system volume information"}
+MAX_PIXELS = 178_956_970  # of an image that is not a JPEG
+Image.MAX_IMAGE_PIXELS = (
+    2**28
+)  # Pillow refuses twice as many; its own limit is below what phones take
+LOCKS: list[IO] = []  # open files, which hold the locks of claim_folder until run() closes them
 GET_TORCH = "https://pytorch.org/get-started/locally/"
 
 
@@ -84,6 +86,8 @@ def run(main: Callable[[], None]) -> None:
             raise  # a mistake in the code: its traceback is wanted
         sys.exit(f"error: {one_line(error)}: {advice}")
     finally:
+        while LOCKS:
+            LOCKS.pop().close()
         # a notebook's next %run imports the modules of its own folder, and sees what was changed
         for name, module in list(sys.modules.items()):
             file = getattr(module, "__file__", None)
@@ -200,8 +204,8 @@ class Parser(argparse.ArgumentParser):
             help="cpu, cuda:0, mps, ... (default: %(default)s)",
         )
 
-    def parse_args(self, *args: object) -> argparse.Namespace:
-        options = super().parse_args(*args)
+    def parse_args(self, *args: object, **kwargs: object) -> argparse.Namespace:
+        options = super().parse_args(*args, **kwargs)
         try:
             options.device = str(torch.zeros(1, device=options.device).device)  # cuda is cuda:0
         except (RuntimeError, AssertionError) as error:
@@ -237,7 +241,7 @@ def print_unused_card() -> None:
         built = f"for CUDA {torch.version.cuda}" if torch.version.cuda else "without CUDA"
         print(
             f"nvidia-smi is there, but this torch, {torch.__version__}, built {built}, "
-            f"finds no card to use: {GET_TORCH} has others"
+            f"finds no card that it can use: see {GET_TORCH}"
         )
 
 
@@ -358,18 +362,19 @@ def find_images(folder: Path) -> list[Path]:
         UserError: there are none.
     """
     images, others = [], []
-    for path in sorted(folder.rglob("*")):
-        if is_hidden(path.relative_to(folder)) or path.is_dir():
-            continue
-        if can_be_image(path) and path.is_file():
-            images.append(path)
-        else:
-            others.append(path)
+    for place, _, names in os.walk(folder, followlinks=True):
+        for path in [Path(place, name) for name in names]:
+            if is_hidden(path.relative_to(folder)):
+                continue
+            if can_be_image(path) and path.is_file():
+                images.append(path)
+            else:
+                others.append(path)
     if others:
-        print(f"left out of {folder}: {len(others)} files that are no images, such as {others[0]}")
+        print(f"left out of {folder}: {len(others)} files that are not images: {min(others)} ...")
     if not images:
         raise UserError(f"no images in {folder}")
-    return images
+    return sorted(images)
 
 
 def open_image(path: Path) -> Image.Image:
@@ -381,7 +386,6 @@ def open_image(path: Path) -> Image.Image:
     Raises:
         UserError: it cannot be read.
     """
-    Image.MAX_IMAGE_PIXELS = 2**28  # Pillow refuses twice as many; its own limit is below phones'
     try:
         if not Path(path).is_file():
             raise FileNotFoundError("there is no such file")  # opening a FIFO would wait for ever
@@ -408,7 +412,7 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 def to_rgb(image: Image.Image, has_16_bits: bool) -> Image.Image:
-    """The picture in RGB, 8 bits per channel, on white. `has_16_bits`: if it is one of integers."""
+    """The picture in RGB, 8 bits per channel, on white. `has_16_bits`: integers reach 65535."""
     if image.mode == "F":
         raise ValueError("it has 32 bits per channel, not 8 or 16")
     if image.mode.startswith("I"):
@@ -444,11 +448,13 @@ class ImageFolder(datasets.ImageFolder):
         transform: Callable | None = None,
         target_transform: Callable | None = None,
     ):
-        root = Path(root)
+        root = Path(root).expanduser()
         super().__init__(root, transform, target_transform, loader=open_image)
         loose = [path for path in sorted(root.iterdir()) if path.is_file() and can_be_image(path)]
         if loose:
-            print(f"left out of {root}: {len(loose)} images in no class's folder: {loose[0]} ...")
+            print(
+                f"left out of {root}: {len(loose)} images outside the class folders: {loose[0]} ..."
+            )
         if root.name == "val":
             train_classes = self.classes
             if root.with_name("train").is_dir():
@@ -532,13 +538,11 @@ def images_in(paths: list[Path]) -> list[Path]:
     return images
 
 
-def readable(paths: list[Path]) -> Iterator[Path]:
+def readable(paths: list[Path], unreadable: list[str]) -> Iterator[Path]:
     """Hand out the images one after the other, but for those that open_image cannot read.
 
-    Raises:
-        UserError: at the end, if there were such: it names them.
+    What is wrong with these is added to `unreadable`.
     """
-    unreadable = []
     for path in paths:
         try:
             open_image(path)
@@ -546,8 +550,6 @@ def readable(paths: list[Path]) -> Iterator[Path]:
             unreadable.append(str(error))
         else:
             yield path
-    if unreadable:
-        raise UserError("; ".join(unreadable))
 
 
 def random_image(val_path: Path, class_indict: dict[str, str]) -> tuple[Path, str]:
@@ -582,33 +584,54 @@ def manual_seed(seed: int) -> None:
 class DataLoader(torch.utils.data.DataLoader):
     """torch's DataLoader, but for two things.
 
-    Each batch has a random seed of its own, drawn where the batches are: its augmentation is the
-    same however many workers load the batches, and after --resume. And the workers live as long as
-    the loader: on Windows and macOS each start takes seconds.
+    Each batch has a random seed of its own, drawn where the batches are: what is drawn at random
+    for it is the same however many workers load the batches, and after --resume. And the workers
+    live as long as the loader, since on Windows and macOS each start takes seconds; what is changed
+    in the data set after the first epoch reaches them with persistent_workers=False alone.
+
+    Its batch_size is None, and its sampler and dataset are wrapped.
     """
 
     def __init__(
         self,
         dataset: torch.utils.data.Dataset,
         batch_size: int = 1,
-        shuffle: bool = False,
+        shuffle: bool | None = None,
         sampler: Iterable | None = None,
         batch_sampler: Iterable | None = None,
         num_workers: int = 0,
+        collate_fn: Callable | None = None,
+        pin_memory: bool = False,
         drop_last: bool = False,
+        generator: torch.Generator | None = None,
         **options: object,
     ):
         batches = torch.utils.data.DataLoader(
-            dataset, batch_size, shuffle, sampler, batch_sampler, drop_last=drop_last
+            dataset,
+            batch_size,
+            shuffle,
+            sampler,
+            batch_sampler,
+            drop_last=drop_last,
+            generator=generator,
         ).batch_sampler
+        if batches is None:
+            raise ValueError("batch_size=None: only torch.utils.data.DataLoader itself takes it")
+        options.setdefault("persistent_workers", num_workers > 0)
         super().__init__(
-            SeededDataset(dataset),
+            SeededDataset(dataset, collate_fn or default_collate),
             batch_sampler=SeededBatches(batches),
             num_workers=num_workers,
-            persistent_workers=num_workers > 0,
+            collate_fn=as_it_is,
+            pin_memory=pin_memory,
             generator=torch.Generator(),  # or workers would take a number from the net's dropout
             **options,
         )
+
+
+def as_it_is(batch: object) -> object:
+    """A batch that has been collated."""
+    return batch
 
 
 class SeededBatches:
@@ -630,8 +653,9 @@ class SeededBatches:
 class SeededDataset:
     """A data set that is asked for what SeededBatches gives: a seed, and the indices of a batch."""
 
-    def __init__(self, dataset: torch.utils.data.Dataset):
+    def __init__(self, dataset: torch.utils.data.Dataset, collate_fn: Callable):
         self.dataset = dataset
+        self.collate_fn = collate_fn
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -639,7 +663,12 @@ class SeededDataset:
     def __getitem__(self, index: int) -> object:
         return self.dataset[index]
 
-    def __getitems__(self, batch: list[int]) -> list:
+    def __getattr__(self, name: str) -> object:
+        if name == "dataset":  # asked for while it is unpickled
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
+
+    def __getitems__(self, batch: list[int]) -> object:
         seed, *indices = batch
         states = torch.get_rng_state(), np.random.get_state(), random.getstate()
         torch.default_generator.manual_seed(seed)  # the CPU's alone: images are drawn there
@@ -647,8 +676,10 @@ class SeededDataset:
         random.seed(seed)
         try:
             if hasattr(self.dataset, "__getitems__"):
-                return self.dataset.__getitems__(indices)
-            return [self.dataset[index] for index in indices]
+                items = self.dataset.__getitems__(indices)
+            else:
+                items = [self.dataset[index] for index in indices]
+            return self.collate_fn(items)
         finally:
             torch.set_rng_state(states[0])
             np.random.set_state(states[1])
@@ -677,12 +708,17 @@ class ProgressBar:
             self.waited += time.monotonic() - asked
             yield batch
             asked = time.monotonic()
-            if step == len(self.loader):
-                print(f"\r{self.bar(1.0, live)} " if live else self.bar(1.0, live), flush=True)
-            elif asked - drawn > interval:
-                drawn = asked
-                bar = self.bar(step / len(self.loader), live)
-                print(f"\r{bar} " if live else bar, end="" if live else "\n", flush=True)
+            is_last = step == len(self.loader)
+            if not is_last and asked - drawn <= interval:
+                continue
+            drawn = asked
+            bar = self.bar(step / len(self.loader), live)
+            if not live:
+                print(bar, flush=True)
+            elif is_last:
+                print(f"\r{bar} ", flush=True)
+            else:
+                print(f"\r{bar} ", end="", flush=True)
 
     def bar(self, share: float, live: bool) -> str:
         """The line, which fits the terminal: a wrapped one would stay."""
@@ -744,7 +780,7 @@ def why_not_written(error: Exception, content: object, path: Path) -> str:
         needed = size_in_bytes(content) / 1e6
         if free < needed or getattr(error, "errno", 0) == errno.ENOSPC:
             return f"the disk is full: {needed:,.1f} MB are needed, and {free:,.1f} MB are free"
-    return f"{one_line(error)}: --output-dir names another folder"
+    return one_line(error)
 
 
 def size_in_bytes(content: object) -> int:
@@ -779,31 +815,29 @@ def begin_run(args: argparse.Namespace, save_path: Path, cla_dict: dict[int, str
 
 
 def claim_folder(folder: Path) -> None:
-    """Keep a second run out of the folder until this process ends.
+    """Keep a second run out of the folder until run() ends, or the process.
 
     Raises:
-        UserError: another process has the folder.
+        UserError: another process has the folder, or it cannot be written to.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    # it is never closed, since the lock goes with it
-    file = os.open(folder / ".train.lock", os.O_RDWR | os.O_CREAT)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".train.lock").open("a", encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {folder} ({one_line(error)}): --output-dir names another folder"
+        ) from None
+    LOCKS.append(lock)
     try:
         if sys.platform == "win32":
-            os.lseek(file, 2**30, os.SEEK_SET)  # a locked byte cannot be read; the number can
-            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+            msvcrt.locking(lock.fileno(), msvcrt.LK_NBLCK, 1)
         else:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        os.lseek(file, 0, os.SEEK_SET)
-        owner = os.read(file, 20).decode()
-        if error.errno in (errno.EACCES, errno.EAGAIN) and owner != str(os.getpid()):
+        if error.errno in (errno.EACCES, errno.EAGAIN):  # others: a network drive has no locks
             raise UserError(
-                f"another run (process {owner}) is at work in {folder}: --output-dir names another"
+                f"another run is at work in {folder}: --output-dir names another folder"
             ) from None
-        return  # some network drives have no locks
-    os.lseek(file, 0, os.SEEK_SET)
-    os.truncate(file, 0)
-    os.write(file, str(os.getpid()).encode())
 
 
 def check_resume(save_path: Path, cla_dict: dict[int, str]) -> None:
@@ -833,9 +867,12 @@ def keep_previous(save_path: Path) -> None:
         files.append(save_path.with_name(save_path.stem + end))  # _last first: it needs the others
     if any(path.exists() for path in files):
         print(f"an earlier run's files are kept as {previous.name} and so on")
-    if files[0].exists():  # not if renaming them was interrupted
-        for path in files:
-            path.with_stem(f"{path.stem}_previous").unlink(missing_ok=True)
+    older = [path.with_stem(f"{path.stem}_previous") for path in files]
+    if files[0].exists():  # the run's files are all here: those kept before are another run's
+        for path in older:
+            path.unlink(missing_ok=True)
+    elif save_path.exists() and is_older(older[0], save_path):
+        older[0].unlink()  # of another run; if renaming was interrupted, it is newer
     if save_path.exists():
         previous.unlink(missing_ok=True)
         if names_of(save_path).exists():
@@ -844,6 +881,11 @@ def keep_previous(save_path: Path) -> None:
         if path.exists():
             path.replace(path.with_stem(f"{path.stem}_previous"))
     own_names(save_path).unlink(missing_ok=True)  # they have gone with AlexNet_previous.pth
+
+
+def is_older(path: Path, other: Path) -> bool:
+    """Whether a file is there and was written before the other."""
+    return path.exists() and path.stat().st_mtime_ns < other.stat().st_mtime_ns
 
 
 def keep_class_names(folder: Path, cla_dict: dict[int, str]) -> None:
@@ -897,13 +939,12 @@ def read_classes(weights: Path) -> dict[str, str]:
         UserError: there are none, or two of which it cannot tell which are the weights'.
     """
     if not weights.exists():
-        raise UserError(f"there is no {weights}: {command(HERE / 'train.py')} makes it")
+        raise UserError(f"there is no {weights}{how_to_get_weights(weights)}")
     own, common = own_names(weights), weights.with_name("class_indices.json")
     if not own.exists():
         return parse_classes(common)
     class_indict = parse_classes(own)
-    newer = weights.exists() and weights.stat().st_mtime_ns > own.stat().st_mtime_ns
-    if newer and common.exists() and parse_classes(common) != class_indict:
+    if is_older(own, weights) and common.exists() and parse_classes(common) != class_indict:
         raise UserError(
             f"{weights} is newer than {own.name}, and {common.name} has other names: "
             "delete the one that is not its"
@@ -914,6 +955,11 @@ def read_classes(weights: Path) -> dict[str, str]:
 # ---- reading weights ----
 
 
+def how_to_get_weights(path: Path) -> str:
+    """The command that makes a weights file in this script's folder."""
+    return f": {command(HERE / 'train.py')} makes it" if path.parent == HERE else ""
+
+
 def read_file(path: Path) -> dict:
     """What torch.save has written, on the CPU. Code in the file is not run.
 
@@ -921,7 +967,7 @@ def read_file(path: Path) -> dict:
         UserError: it is something else.
     """
     if not path.exists():
-        raise UserError(f"there is no {path}: {command(HERE / 'train.py')} makes it")
+        raise UserError(f"there is no {path}{how_to_get_weights(path)}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about TorchScript
@@ -951,9 +997,11 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     `module.` before them.
 
     Raises:
-        UserError: the file is something else, or a weight is no number.
+        UserError: the file is something else, or a weight is not finite.
     """
     content = read_file(path)
+    if isinstance(content.get("state"), dict):  # a checkpoint of train.py's
+        content = content["state"]
     inside = {name: value for name, value in content.items() if is_state_dict(value)}
     if len(inside) > 1:
         raise UserError(f"{path} holds several nets: {', '.join(map(str, inside))}")
@@ -966,10 +1014,11 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
             name = name.split(".", 1)[1]
         if value.layout != torch.strided or value.is_quantized:
             raise UserError(f"{path} holds {name} in another form than plain numbers")
-        if not value.is_floating_point() and not name.endswith("num_batches_tracked"):
-            raise UserError(f"{path} holds {name} as {value.dtype}, not in floating point")
-        if not value.isfinite().all():
-            raise UserError(f"{path} holds numbers in {name} that are not finite")
+        if name.endswith(("weight", "bias", "running_mean", "running_var")):
+            if not value.is_floating_point():
+                raise UserError(f"{path} holds {name} as {value.dtype}, not in floating point")
+            if not value.isfinite().all():
+                raise UserError(f"{path} holds numbers in {name} that are not finite")
         weights[name] = value
     if not weights:
         raise UserError(f"{path} holds no weights")
@@ -997,7 +1046,7 @@ def does_not_fit(path: Path, error: RuntimeError, class_indict: dict | None = No
     if missing:
         found = f"{missing[1]} is not in it"
     elif unexpected:
-        found = f"{unexpected[1]} is in it alone"
+        found = f"{unexpected[1]} is not in the net"
     elif shape:
         found = f"{shape[1]} is {shape[2]} in it, and {shape[3]} in the net"
         if class_indict and json.loads(shape[3])[0] == len(class_indict):  # the last layer
@@ -1010,27 +1059,33 @@ def does_not_fit(path: Path, error: RuntimeError, class_indict: dict | None = No
 # ---- going on later ----
 
 
-def save_checkpoint(path: Path, args: argparse.Namespace, **parts: object) -> None:
-    """Save all that --resume needs: the options, and each part, such as net=net, history=history.
+def save_checkpoint(
+    path: Path, args: argparse.Namespace, *, history: list[dict], **parts: object
+) -> None:
+    """Save all that --resume needs: the options, the history, and each part, such as net=net.
 
     Of a net, an optimizer or a scheduler the state is saved, of everything else the value.
     """
-    state, values = {}, {}
+    state, values = {}, {"history": plain_value(history)}
     for name, part in parts.items():
         if not hasattr(part, "state_dict"):
             values[name] = plain_value(part)
             continue
         state[name] = part.state_dict()
         if isinstance(part, torch.optim.Optimizer):
-            for group in part.param_groups:  # as torch's schedulers do
+            for group in part.param_groups:  # where torch's schedulers keep the first rate
                 group.setdefault("initial_lr", group["lr"])
             state[name] = {**part.state_dict(), "default_lr": part.defaults["lr"]}
     kinds = {name: type(parts[name]).__name__ for name in state}
-    save({"options": plain_value(vars(args)), "kinds": kinds, "state": state, **values}, path)
+    save({"options": options_of(args), "kinds": kinds, "state": state, **values}, path)
 
 
 def plain_value(value: object) -> object:
-    """The value in numbers, texts, lists and dicts, which torch.load takes without running code."""
+    """The value in numbers, texts, lists and dicts, which torch.load takes without running code.
+
+    Raises:
+        UserError: it is something else.
+    """
     if hasattr(value, "tolist"):  # a tensor, or numpy's
         return value.tolist()
     if isinstance(value, dict):
@@ -1039,7 +1094,16 @@ def plain_value(value: object) -> object:
         return [plain_value(inner) for inner in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    return str(value)
+    raise UserError(f"save_checkpoint cannot save a {type(value).__name__} without a state_dict")
+
+
+def options_of(args: argparse.Namespace) -> dict[str, object]:
+    """The options of a run, as they are saved."""
+    options = {}
+    for name, value in vars(args).items():
+        is_plain = value is None or isinstance(value, bool | int | float | str)
+        options[name] = value if is_plain else str(value)
+    return options
 
 
 def load_checkpoint(path: Path, args: argparse.Namespace, **parts: object) -> dict:
@@ -1069,7 +1133,7 @@ def restore(saved: dict, path: Path, args: argparse.Namespace, **parts: object) 
     Raises:
         UserError: a part does not fit the file.
     """
-    if not {"options", "kinds", "state"} <= saved.keys():
+    if not {"options", "kinds", "state", "history"} <= saved.keys():
         raise UserError(f"{path} was not written by this train.py: start without --resume")
     changed = changed_options(saved["options"], args)
     kinds = {name: type(part).__name__ for name, part in parts.items()}
@@ -1096,10 +1160,10 @@ def restore(saved: dict, path: Path, args: argparse.Namespace, **parts: object) 
             raise UserError(does_not_fit(path, error) + changed) from None
         except ValueError:  # torch's, on parameter groups
             raise UserError(
-                f"the {name} in {path} is of other weights than train.py's: "
+                f"the {name} in {path} was saved for other weights than train.py's: "
                 f"start without --resume{changed}"
             ) from None
-    epochs = len(saved.get("history", []))
+    epochs = len(saved["history"])
     load_schedulers(schedulers, saved["state"], epochs)
     rates = []
     for optimizer in optimizers:
@@ -1115,7 +1179,7 @@ def restore(saved: dict, path: Path, args: argparse.Namespace, **parts: object) 
 def changed_options(before: dict, args: argparse.Namespace) -> str:
     """The options that are not what they were when the run began, in words."""
     changed = []
-    for name, value in plain_value(vars(args)).items():
+    for name, value in options_of(args).items():
         if name in ("resume", "output_dir", "weights"):  # these matter at the start alone
             continue
         if name in before and before[name] != value:
@@ -1139,8 +1203,11 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:
     optimizer.load_state_dict(state)
     for group, now in zip(optimizer.param_groups, settings, strict=True):
         reached, began = group["lr"], group["initial_lr"]
-        if now["lr"] == optimizer.defaults["lr"]:  # the group names no rate of its own
-            began = state["default_lr"]
+        if now["lr"] == optimizer.defaults["lr"] and reached != began:
+            began = state["default_lr"]  # the group names no rate of its own
+        for setting in ("momentum", "amsgrad", "centered"):
+            if now.get(setting) and not group.get(setting):
+                raise ValueError(f"{setting} needs what the file does not hold")
         group.update(now)
         group["initial_lr"] = now.get("initial_lr", now["lr"])
         if now["lr"] == began:
@@ -1167,7 +1234,8 @@ def load_schedulers(schedulers: dict[str, LRScheduler], states: dict, epochs: in
             counted = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch")
             scheduler.load_state_dict({key: states[name][key] for key in counted})
             continue
-        if count == epochs - 1:  # scheduler.step() stands below save_checkpoint, and was to come
+        if count == epochs - 1:  # scheduler.step() stands below save_checkpoint, it seems
+            print(f"{name}.step() of epoch {epochs} was still to come, and is made now")
             count = epochs
         steps[name] = count
         for group, lr in zip(

@@ -9,6 +9,7 @@ from torchvision import transforms
 from cifar10 import random_test_image
 from helpers import (
     HERE,
+    UserError,
     images_in,
     open_image,
     predict_parser,
@@ -47,8 +48,8 @@ def main() -> None:
         image_path, number, label = random_test_image(args.data_path, args.output_dir)
         image_paths, note = [image_path], f"  true class: {classes[label]} (test image {number})"
 
-    predictions = []
-    for image_path in readable(image_paths):  # what cannot be read is named in the end
+    predictions, unreadable = [], []
+    for image_path in readable(image_paths, unreadable):
         picture = open_image(image_path)  # Image.open, then turned upright and made RGB
         im = transform(picture)  # [3, 32, 32]
         im = torch.unsqueeze(im, dim=0)  # a batch of one: [1, 3, 32, 32]
@@ -65,8 +66,10 @@ def main() -> None:
         if len(predictions) < 8:  # as many as the figure shows
             predictions.append((picture, image_path.name + note, predict))
 
-    figure_path = args.save or args.output_dir / "Lenet_prediction.png"
+    figure_path = args.save or args.output_dir / f"{weights_path.stem}_prediction.png"
     draw_predictions(figure_path, predictions, classes, show=not args.save)
+    if unreadable:
+        raise UserError("; ".join(unreadable))
 
 
 if __name__ == "__main__":

@@ -54,7 +54,8 @@ def main() -> None:
     device = torch.device(args.device)  # the accelerator that torch finds, else the CPU
     print(f"using {device} device.")
 
-    # Change any line from here on and see what happens, but for those marked as housekeeping.
+    # Change any line from here on and see what happens. Lines marked as housekeeping keep files
+    # and resuming in order: only add to what they save and load.
 
     # housekeeping: what download=True does as well, with one line on what to do if it fails
     fetch_cifar10(args.data_path)
@@ -121,8 +122,8 @@ def main() -> None:
             if step % 500 == 499:  # every 500 steps, 5,000 of the test images
                 net.eval()
                 with torch.no_grad():  # without gradients, the layers' results need not be kept
-                    outputs = net(val_image[:5000].to(device))
-                    predict_y = torch.max(outputs, dim=1)[1]  # the class with the largest logit
+                    val_output = net(val_image[:5000].to(device))
+                    predict_y = torch.max(val_output, dim=1)[1]  # the class of the largest logit
                     right = (predict_y == val_label[:5000].to(device)).sum().item()
                     accuracy = right / len(predict_y)
                 net.train()

@@ -4,7 +4,7 @@ import math
 import os
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -43,7 +43,14 @@ def plain_style() -> Iterator[None]:
     with style.context(["default", settings]), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
-    missing = {str(warning.message) for warning in caught if "missing from" in str(warning.message)}
+    missing = set()
+    for warning in caught:
+        if "missing from" in str(warning.message):
+            missing.add(str(warning.message))
+        else:
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
     if missing:
         print(f"{len(missing)} letters are drawn as boxes: no font here has them")
 
@@ -59,12 +66,24 @@ def new_figure(path: Path, width: float, height: float, show: bool = True) -> It
 
     With `show` it is shown as well, if there is a screen.
     """
-    backend = os.environ.pop("MPLBACKEND", "")  # perhaps of a notebook whose packages are not here
-    from matplotlib import pyplot
+    import matplotlib
+    from matplotlib.figure import Figure
 
-    with plain_style(), pyplot.rc_context({"savefig.bbox": "tight"}):
+    with plain_style(), matplotlib.rc_context({"savefig.bbox": "tight"}):
+        if not show:  # no word with pyplot, which looks for a screen
+            figure = Figure(figsize=(width, height), layout="constrained")
+            yield figure
+            save(figure, path)
+            print(f"drawn in {path}")
+            return
+
+        from matplotlib import pyplot
+
+        backend = os.environ.pop(
+            "MPLBACKEND", ""
+        )  # perhaps a notebook's, whose packages are not here
         try:
-            pyplot.switch_backend((backend or pyplot.get_backend()) if show else "agg")
+            pyplot.switch_backend(backend or pyplot.get_backend())
         except (ImportError, ValueError, AttributeError):  # the last: an editor's, which is too old
             backend = "agg"
             pyplot.switch_backend(backend)
@@ -73,7 +92,7 @@ def new_figure(path: Path, width: float, height: float, show: bool = True) -> It
         save(figure, path)
         print(f"drawn in {path}")
         window = figure.canvas.required_interactive_framework
-        if show and (window or "interagg" in backend or "ipykernel" in sys.modules):
+        if window or "interagg" in backend or "ipykernel" in sys.modules:
             show_figure(wait=bool(window))
         pyplot.close(figure)
 
@@ -99,7 +118,7 @@ def draw_results(save_path: Path, history: Sequence[dict]) -> None:
 
     panels: dict[str, list[str]] = {"loss": [], "accuracy": []}
     for column in dict.fromkeys(name for row in history for name in row):
-        if any(is_number(row.get(column)) for row in history):
+        if any(as_number(row.get(column)) is not None for row in history):
             panels.setdefault(panel_of(column), []).append(column)
     best = [epoch for epoch, row in enumerate(history, start=1) if row.get("best") is True]
 
@@ -111,9 +130,12 @@ def draw_results(save_path: Path, history: Sequence[dict]) -> None:
         for number, (title, names) in enumerate(panels.items(), start=1):
             axes = figure.add_subplot(rows, columns, number)
             for name in names:
-                points = [(n, row.get(name)) for n, row in enumerate(history, start=1)]
-                points = [(epoch, value) for epoch, value in points if is_number(value)]
-                epochs, values = zip(*points, strict=True)
+                epochs, values = [], []
+                for epoch, row in enumerate(history, start=1):
+                    value = as_number(row.get(name))
+                    if value is not None:
+                        epochs.append(epoch)
+                        values.append(value)
                 axes.plot(epochs, values, marker="o", markersize=4, label=name)
             if best:
                 label = f"weights of epoch {best[-1]} are kept"
@@ -129,16 +151,13 @@ def draw_results(save_path: Path, history: Sequence[dict]) -> None:
             print(f"no picture of the results: {error}")
 
 
-def is_number(value: object) -> bool:
-    """Whether it can be drawn as a point."""
-    if hasattr(value, "item") and getattr(value, "size", 1) != 0:
-        try:
-            value = value.item()  # a tensor, or numpy's
-        except (RuntimeError, ValueError):  # of several numbers
-            return False
+def as_number(value: object) -> float | None:
+    """The number to draw for a value in the history; None if it is not one."""
+    if hasattr(value, "tolist"):  # a tensor, or numpy's
+        value = value.tolist()
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return math.isfinite(value)
+        return None
+    return value if math.isfinite(value) else None
 
 
 def panel_of(column: str) -> str:
@@ -151,7 +170,10 @@ def panel_of(column: str) -> str:
 
 
 def draw_mistakes(
-    save_path: Path, net: torch.nn.Module, loader: Iterable, names: Sequence[str]
+    save_path: Path,
+    net: torch.nn.Module,
+    loader: Iterable,
+    names: Mapping[int, str] | Sequence[str],
 ) -> None:
     """Draw the eight wrong predictions that the net gives the highest probabilities.
 
@@ -208,7 +230,7 @@ def draw_predictions(
             best = f"{names[top.indices[0]]} {top.values[0]:.3f}"
             left.set(title=f"{printable(title)}\n{best}", xticks=[], yticks=[])
             places = range(len(top.values), 0, -1)  # the most probable class on top
-            bars = right.barh(places, top.values)
+            bars = right.barh(places, top.values.tolist())
             right.bar_label(bars, fmt="%.3f", padding=3)
             right.set_yticks(places, [names[i] for i in top.indices])
             right.set(xlim=(0, 1.15), xlabel="probability")

@@ -7,6 +7,7 @@ import torch
 from torchvision import transforms
 
 from helpers import (
+    UserError,
     images_in,
     open_image,
     predict_parser,
@@ -55,8 +56,8 @@ def main() -> None:
         image_path, true_class = random_image(args.data_path / "val", class_indict)
         image_paths, note = [image_path], f"  true class: {true_class}"
 
-    predictions = []
-    for image_path in readable(image_paths):  # what cannot be read is named in the end
+    predictions, unreadable = [], []
+    for image_path in readable(image_paths, unreadable):
         picture = open_image(image_path)  # Image.open, then turned upright and made RGB
         img = data_transform(picture)  # [3, 224, 224]
         img = torch.unsqueeze(img, dim=0)  # a batch of one: [1, 3, 224, 224]
@@ -75,6 +76,8 @@ def main() -> None:
 
     figure_path = args.save or args.output_dir / f"{weights_path.stem}_prediction.png"
     draw_predictions(figure_path, predictions, list(class_indict.values()), show=not args.save)
+    if unreadable:
+        raise UserError("; ".join(unreadable))
 
 
 if __name__ == "__main__":

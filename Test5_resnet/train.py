@@ -67,17 +67,20 @@ def main() -> None:
     args = parser.parse_args()  # --device, --workers, ...: python train.py --help
     if args.freeze_layers and args.weights == "none":
         parser.error("--freeze-layers needs trained weights, and --weights is none")
+    if args.resume and args.weights not in (None, "none"):
+        parser.error("--resume goes on with the weights of the run: leave out --weights")
     device = torch.device(args.device)  # the accelerator that torch finds, else the CPU
     print(f"using {device} device.")
 
-    # Change any line from here on and see what happens, but for those marked as housekeeping.
+    # Change any line from here on and see what happens. Lines marked as housekeeping keep files
+    # and resuming in order: only add to what they save and load.
 
     # datasets.ImageFolder, of every kind of image that Pillow opens
     train_dataset = ImageFolder(args.data_path / "train", transform=data_transform["train"])
     validate_dataset = ImageFolder(args.data_path / "val", transform=data_transform["val"])
     train_num, val_num = len(train_dataset), len(validate_dataset)
 
-    flower_list = train_dataset.class_to_idx  # {"daisy": 0, "dandelion": 1, ...}, by the alphabet
+    flower_list = train_dataset.class_to_idx  # {"daisy": 0, "dandelion": 1, ...}, sorted by name
     cla_dict = {val: key for key, val in flower_list.items()}  # {0: "daisy", 1: "dandelion", ...}
 
     # torch.utils.data.DataLoader, with random numbers that --resume repeats

@@ -81,13 +81,13 @@ def main() -> None:
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
     start_process_group(device)
     rank, world_size = distributed.get_rank(), distributed.get_world_size()
-    if rank == 0:  # it alone prints, and writes files
+    if rank == 0:  # it alone speaks of the run, and writes files
         print(f"using {world_size} processes on {device.type}.")
 
     train_dataset = ImageFolder(args.data_path / "train", transform=data_transform["train"])
     validate_dataset = ImageFolder(args.data_path / "val", transform=data_transform["val"])
     train_num, val_num = len(train_dataset), len(validate_dataset)
-    flower_list = train_dataset.class_to_idx  # {"daisy": 0, "dandelion": 1, ...}, by the alphabet
+    flower_list = train_dataset.class_to_idx  # {"daisy": 0, "dandelion": 1, ...}, sorted by name
     cla_dict = {val: key for key, val in flower_list.items()}  # {0: "daisy", 1: "dandelion", ...}
     save_name = args.model_name.replace("resn", "resN")  # the lesson's resNet34.pth
     save_path = args.output_dir / f"{save_name}.pth"

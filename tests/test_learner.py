@@ -118,8 +118,18 @@ def noise():
 """
 
 
+# as CutMix and MixUp are documented: in collate_fn
+COLLATE = """
+def collate(items):
+    images, labels = torch.utils.data.default_collate(items)
+    return images * (1 + torch.rand(1)), labels
+"""
+
+
 def own_data_with_random_numbers(lesson: TinyLesson) -> None:
     edits = lesson.edits
+    edits.top(COLLATE)
+    edits.replace("shuffle=True,", "shuffle=True,\n        collate_fn=collate,")
     edits.top(OWN_CIFAR if lesson.is_lenet else OWN_DATA, NOISE)
     if lesson.is_lenet:
         for name, train, key in (("train_set", True, "train"), ("val_set", False, "val")):

@@ -181,7 +181,7 @@ def test_what_fused_optimizers_do_not_check(helpers: ModuleType, tmp_path: Path)
 
     steps(0)
     path = tmp_path / "last.pth"
-    helpers.save_checkpoint(path, args, net=nets[0], optimizer=optimizers[0])
+    helpers.save_checkpoint(path, args, net=nets[0], optimizer=optimizers[0], history=[])
     helpers.load_checkpoint(path, args, net=nets[1], optimizer=optimizers[1])
     average = optimizers[1].state[nets[1].weight]["exp_avg"]
     assert average.stride() == nets[1].weight.stride() != nets[0].weight.stride()
@@ -202,7 +202,33 @@ def test_an_optimizer_whose_state_holds_numbers(helpers: ModuleType, tmp_path: P
     optimizer = Counting(net.parameters(), lr=0.1)
     net(torch.ones(1, 2)).sum().backward()
     optimizer.step()
-    helpers.save_checkpoint(tmp_path / "last.pth", args, net=net, optimizer=optimizer)
+    helpers.save_checkpoint(tmp_path / "last.pth", args, net=net, optimizer=optimizer, history=[])
     again = Counting(net.parameters(), lr=0.1)
     helpers.load_checkpoint(tmp_path / "last.pth", args, net=net, optimizer=again)
     assert again.state[net.weight]["steps"] == 1
+
+
+def test_settings_that_need_what_the_file_does_not_hold(
+    helpers: ModuleType, tmp_path: Path
+) -> None:
+    net, args = nn.Linear(2, 2), argparse.Namespace()
+    optimizer = optim.Adam(net.parameters(), lr=0.1)
+    net(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    path = tmp_path / "last.pth"
+    helpers.save_checkpoint(path, args, net=net, optimizer=optimizer, history=[])
+    again = optim.Adam(net.parameters(), lr=0.1, amsgrad=True)
+    with pytest.raises(helpers.UserError, match="optimizer"):
+        helpers.load_checkpoint(path, args, net=net, optimizer=again)
+
+
+def test_a_group_that_no_longer_names_a_rate_of_its_own(
+    helpers: ModuleType, tmp_path: Path
+) -> None:
+    net, args = nn.Linear(2, 2), argparse.Namespace()
+    optimizer = optim.SGD([{"params": net.parameters(), "lr": 0.01}], lr=0.001)
+    path = tmp_path / "last.pth"
+    helpers.save_checkpoint(path, args, net=net, optimizer=optimizer, history=[])
+    again = optim.SGD(net.parameters(), lr=0.001)
+    helpers.load_checkpoint(path, args, net=net, optimizer=again)
+    assert again.param_groups[0]["lr"] == 0.001

@@ -261,8 +261,9 @@ def test_fc_of_several_layers_and_then_all(resnet: TinyLesson, tmp_path: Path) -
 
 
 def test_freeze_layers_forgotten_on_resume_is_named(resnet: TinyLesson, tmp_path: Path) -> None:
-    options = ["--output-dir", tmp_path / "frozen", "--weights", resnet.save_path]
-    works(resnet.train(*options, "--epochs", 1, "--freeze-layers"))
+    options = ["--output-dir", tmp_path / "frozen"]
+    weights = ["--weights", resnet.save_path]
+    works(resnet.train(*options, *weights, "--epochs", 1, "--freeze-layers"))
     result = resnet.train(*options, "--epochs", 2, "--resume")
     fails(result, "--freeze-layers False (was True)")
 
@@ -293,7 +294,7 @@ def test_a_full_disk_is_called_so(tiny: Tiny, monkeypatch: Patch) -> None:
     fails(result, "the disk is full")
     assert re.search(r"\d+\.\d MB are needed, and 0\.0 MB are free", result.err)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10**12))
-    fails(tiny.train(), "unexpected pos 64", "--output-dir")
+    fails(tiny.train(), "AlexNet.pth", "unexpected pos 64")
 
 
 def test_a_figure_of_an_unknown_kind(tiny: Tiny) -> None:
