@@ -117,7 +117,9 @@ def stopped(variables: dict) -> str:
     """What to say after Ctrl-C, by the variables of a script's main()."""
     if "last_path" not in variables:
         return "stopped"
-    if "history" not in variables or not variables["last_path"].exists():
+    # without --resume, and before `history` is there, the file is still an earlier run's
+    is_this_runs = variables["args"].resume or "history" in variables
+    if not is_this_runs or not variables["last_path"].exists():
         return "stopped before the first epoch was completed"
     epochs = len(torch.load(variables["last_path"], mmap=True, weights_only=True)["history"])
     return f"stopped: --resume goes on after epoch {epochs}"
@@ -806,10 +808,10 @@ def begin_run(args: argparse.Namespace, save_path: Path, cla_dict: dict[int, str
     Raises:
         UserError: another run is at work in the folder, or there is nothing to resume.
     """
-    claim_folder(save_path.parent)
     if args.resume:
-        check_resume(save_path, cla_dict)
-    else:
+        check_resume(save_path, cla_dict)  # before a folder is made
+    claim_folder(save_path.parent)
+    if not args.resume:
         keep_previous(save_path)
     keep_class_names(save_path.parent, cla_dict)
 
@@ -875,6 +877,7 @@ def keep_previous(save_path: Path) -> None:
         older[0].unlink()  # of another run; if renaming was interrupted, it is newer
     if save_path.exists():
         previous.unlink(missing_ok=True)
+        own_names(previous).unlink(missing_ok=True)
         if names_of(save_path).exists():
             shutil.copyfile(names_of(save_path), own_names(previous))
     for path in files:
@@ -941,7 +944,7 @@ def read_classes(weights: Path) -> dict[str, str]:
     if not weights.exists():
         raise UserError(f"there is no {weights}{how_to_get_weights(weights)}")
     own, common = own_names(weights), weights.with_name("class_indices.json")
-    if not own.exists():
+    if not own.exists() and not weights.stem.endswith("_previous"):  # these are not common's
         return parse_classes(common)
     class_indict = parse_classes(own)
     if is_older(own, weights) and common.exists() and parse_classes(common) != class_indict:
