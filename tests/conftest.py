@@ -1,6 +1,7 @@
 """What the tests are given."""
 
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -11,11 +12,10 @@ from drawn import draw_cifar10, draw_data_set, md5_of_cifar10
 from running import LESSONS, Patch, Tiny, load
 from torchvision.datasets import CIFAR10
 
-if hasattr(
-    os, "fork"
-):  # the server of running.start() loads torch while pytest does, without screen and GPU
+if hasattr(os, "fork"):
     from multiprocessing import forkserver
 
+    # the server of running.start() loads torch while pytest does, without screen and GPU
     with Patch.context() as patch:
         patch.setenv("MPLBACKEND", "agg")
         patch.setenv("CUDA_VISIBLE_DEVICES", "")
@@ -31,7 +31,7 @@ def data_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def cifar10(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A drawn CIFAR-10 of 100 + 40 images, which torchvision takes for the real one in this process."""
+    """A drawn CIFAR-10 of 100 + 40 images, which torchvision takes for the real one here."""
     root = draw_cifar10(tmp_path_factory.mktemp("cifar"))
     with Patch.context() as patch:
         for name, value in md5_of_cifar10(root).items():
@@ -55,13 +55,16 @@ def folder(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(autouse=True)
-def one_result_on_every_machine(request: pytest.FixtureRequest, monkeypatch: Patch) -> None:
+def one_result_on_every_machine(
+    request: pytest.FixtureRequest, monkeypatch: Patch
+) -> Iterator[None]:
     """No screen, and no accelerator but in the tests that are marked so."""
     monkeypatch.setenv("MPLBACKEND", "agg")
     monkeypatch.setenv("COLUMNS", "300")  # argparse then breaks no path
-    monkeypatch.setattr(
-        torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.5
-    )  # a failed run's workers end sooner
+    # a failed run's workers end sooner
+    monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.5)
     if "accelerator" not in request.keywords:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
         monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    yield
+    socket.setdefaulttimeout(None)  # the scripts that fetch files set it

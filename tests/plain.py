@@ -1,5 +1,9 @@
-"""The lessons in plain PyTorch: what train.py must agree with (test_lessons.py), and is raced with (benchmark.py)."""
+"""The lessons in plain PyTorch.
 
+train.py must agree with them (test_lessons.py), and is raced with them (benchmark.py).
+"""
+
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -9,12 +13,15 @@ from torch.utils.data import DataLoader, TensorDataset
 from torchvision import datasets, transforms
 
 LENET, ALEXNET, VGG, GOOGLENET, RESNET = LESSONS
-# number of epochs, batch size, learning rate
-DEFAULTS = {LENET: (5, 36, 0.001), ALEXNET: (10, 32, 0.0002), VGG: (30, 32, 0.0001), GOOGLENET: (30, 32, 0.0003),
-            RESNET: (3, 16, 0.0001)}  # fmt: skip
-QUICK: dict[
-    str, tuple[str, list[str], list[str]]
-] = {  # weights file, options of predict.py and of train.py
+DEFAULTS = {  # number of epochs, batch size, learning rate
+    LENET: (5, 36, 0.001),
+    ALEXNET: (10, 32, 0.0002),
+    VGG: (30, 32, 0.0001),
+    GOOGLENET: (30, 32, 0.0003),
+    RESNET: (3, 16, 0.0001),
+}
+# the quickest of a lesson's nets: its weights file, options of predict.py and of train.py
+QUICK: dict[str, tuple[str, list[str], list[str]]] = {
     LENET: ("Lenet.pth", [], []),
     ALEXNET: ("AlexNet.pth", [], []),
     VGG: ("vgg11Net.pth", ["--model-name", "vgg11"], ["--model-name", "vgg11"]),
@@ -25,7 +32,9 @@ QUICK: dict[
         ["--model-name", "resnet18", "--weights", "none"],
     ),
 }
-QUICKER = {  # of model.py: what makes its net compute, and be saved, quickly
+# changes of model.py that make the net compute, and be saved, quickly
+QUICKER: dict[str, list[tuple[str, str]]] = {
+    LENET: [],
     ALEXNET: [("2048", "32")],
     VGG: [
         ("2048", "16"),
@@ -37,7 +46,10 @@ QUICKER = {  # of model.py: what makes its net compute, and be saved, quickly
 
 
 def make_net(folder: str, num_classes: int, copy: Path | None = None) -> nn.Module:
-    """A lesson's net with its first weights, made as train.py makes it; or that of a copy by quick_lesson."""
+    """A lesson's net with its first weights, made as train.py makes it.
+
+    With `copy`, which quick_lesson made, it is that copy's quickest net.
+    """
     model = load(str(copy or folder), "model")
     if folder == LENET:
         return model.LeNet()
@@ -53,17 +65,14 @@ def make_net(folder: str, num_classes: int, copy: Path | None = None) -> nn.Modu
 
 
 def quick_lesson(folder: str, place: Path) -> Path:
+    """A copy of a lesson with a smaller net."""
     copy = copy_lesson(folder, place)
-    edit(copy / "model.py", *QUICKER.get(folder, []))
+    edit(copy / "model.py", *QUICKER[folder])
     return copy
 
 
 def transform(folder: str, train: bool = False) -> transforms.Compose:
-    mean, std = (
-        ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-        if folder == RESNET
-        else ((0.5,) * 3, (0.5,) * 3)
-    )
+    """The lesson's transform for training, or for validation and predictions."""
     if folder == LENET:
         size = [transforms.Resize((32, 32))]
     elif train:
@@ -72,69 +81,96 @@ def transform(folder: str, train: bool = False) -> transforms.Compose:
         size = [transforms.Resize(256), transforms.CenterCrop(224)]
     else:
         size = [transforms.Resize((224, 224))]
-    return transforms.Compose([*size, transforms.ToTensor(), transforms.Normalize(mean, std)])
+    if folder == RESNET:
+        normalize = transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    else:
+        normalize = transforms.Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    return transforms.Compose([*size, transforms.ToTensor(), normalize])
 
 
 def make_loaders(
     folder: str, data_path: Path, batch_size: int, workers: int = 0
 ) -> tuple[DataLoader, DataLoader]:
+    """PyTorch's loaders of a lesson's training and validation images."""
     if folder == LENET:
-        sets = [
-            datasets.CIFAR10(data_path, train=train, transform=transform(folder))
-            for train in (True, False)
-        ]
-        sets[1] = TensorDataset(
-            *next(iter(DataLoader(sets[1], batch_size=len(sets[1]))))
-        )  # as the lesson does
+        train_set = datasets.CIFAR10(data_path, train=True, transform=transform(folder))
+        val_set = datasets.CIFAR10(data_path, train=False, transform=transform(folder))
+        images, labels = next(iter(DataLoader(val_set, batch_size=len(val_set))))
+        val_set = TensorDataset(images, labels)  # read once, as the lesson does
+        val_batch_size = 200
     else:
-        sets = [
-            datasets.ImageFolder(data_path / p, transform(folder, train=p == "train"))
-            for p in ("train", "val")
-        ]
-    sizes = batch_size, 200 if folder == LENET else batch_size
-    return tuple(
-        DataLoader(s, n, shuffle=s is sets[0], num_workers=workers)
-        for s, n in zip(sets, sizes, strict=True)
-    )
+        train_set = datasets.ImageFolder(data_path / "train", transform(folder, train=True))
+        val_set = datasets.ImageFolder(data_path / "val", transform(folder))
+        val_batch_size = batch_size
+    train_loader = DataLoader(train_set, batch_size, shuffle=True, num_workers=workers)
+    val_loader = DataLoader(val_set, val_batch_size, num_workers=workers)
+    return train_loader, val_loader
 
 
 def train(
-    folder: str, net: nn.Module, loaders: tuple[DataLoader, DataLoader], epochs: int, *,
-    device: str = "cpu", save_path: Path | None = None, seed: int | None = None,
-) -> list[list[float]]:  # fmt: skip
-    """The lesson's loop. With a seed, with train.py's random numbers, and its order of adding up in memory and in Adam.
+    folder: str,
+    net: nn.Module,
+    loaders: tuple[DataLoader, DataLoader],
+    epochs: int,
+    *,
+    device: str = "cpu",
+    save_path: Path | None = None,
+    fused: bool = False,
+    before_epoch: Callable[[int], object] | None = None,
+) -> list[tuple[float, float, float]]:
+    """The lesson's loop.
 
-    Returns for each epoch the mean training loss, and the mean loss and the accuracy on the second loader's images.
+    Args:
+        loaders: of the training and of the validation images
+        save_path: file for the weights of the best epoch
+        fused: use PyTorch's fused Adam, which rounds as train.py's does
+        before_epoch: called with the epoch's number, from 0
+
+    Returns:
+        for each epoch the training loss, the validation loss (both are means over images) and the
+        validation accuracy
     """
-    net.to(device, memory_format=torch.contiguous_format if seed is None else torch.channels_last)
+    train_loader, val_loader = loaders
+    net.to(device)
     loss_function = nn.CrossEntropyLoss()
-    optimizer = optim.Adam(net.parameters(), lr=DEFAULTS[folder][2], fused=seed is not None)
-    rows: list[list[float]] = []
+    optimizer = optim.Adam(net.parameters(), lr=DEFAULTS[folder][2], fused=fused)
+    rows = []
+    best_acc = -1.0
     for epoch in range(epochs):
-        if seed is not None:
-            torch.manual_seed(1000 * seed + epoch + 1)
+        if before_epoch:
+            before_epoch(epoch)
         net.train()
-        running_loss, val_loss, acc = 0.0, 0.0, 0
-        for images, labels in loaders[0]:
+        running_loss, seen = 0.0, 0
+        for images, labels in train_loader:
             labels = labels.to(device)
             optimizer.zero_grad()
             outputs = net(images.to(device))
             if folder == GOOGLENET:
-                loss0, loss2, loss1 = (loss_function(output, labels) for output in outputs)
-                loss = loss0 + 0.3 * loss1 + 0.3 * loss2
+                logits, aux_logits2, aux_logits1 = outputs
+                loss0 = loss_function(logits, labels)
+                loss1 = loss_function(aux_logits1, labels)
+                loss2 = loss_function(aux_logits2, labels)
+                loss = loss0 + loss1 * 0.3 + loss2 * 0.3
             else:
                 loss = loss_function(outputs, labels)
             loss.backward()
             optimizer.step()
-            running_loss += loss.item()
+            running_loss += loss.item() * len(images)
+            seen += len(images)
+
         net.eval()
+        running_val_loss, acc, val_seen = 0.0, 0, 0
         with torch.no_grad():
-            for images, labels in loaders[1]:
-                outputs, labels = net(images.to(device)), labels.to(device)
-                val_loss += loss_function(outputs, labels).item()
+            for images, labels in val_loader:
+                labels = labels.to(device)
+                outputs = net(images.to(device))
+                running_val_loss += loss_function(outputs, labels).item() * len(images)
                 acc += torch.eq(outputs.argmax(dim=1), labels).sum().item()
-        accuracy = acc / len(loaders[1].dataset)
-        if save_path and all(accuracy > row[2] for row in rows):
-            torch.save(net.state_dict(), save_path)
-        rows.append([running_loss / len(loaders[0]), val_loss / len(loaders[1]), accuracy])
+                val_seen += len(images)
+        val_accurate = acc / val_seen
+        if val_accurate > best_acc:
+            best_acc = val_accurate
+            if save_path:
+                torch.save(net.state_dict(), save_path)
+        rows.append((running_loss / seen, running_val_loss / val_seen, val_accurate))
     return rows

@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -46,6 +45,8 @@ class Trained:
         self.data = data
         self.out = place / "out"
         self.script = plain.quick_lesson(folder, place) / "train.py"
+        if folder == plain.LENET:  # several batches of 40 test images
+            edit(self.script, ("batch_size=200", "batch_size=16"))
         weights, self.predict_options, self.train_options = plain.QUICK[folder]
         self.weights = self.out / weights
         self.last_name = f"{self.weights.stem}_last.pth"
@@ -141,8 +142,6 @@ def test_autocast_is_on_with_amp_alone(trained: Trained, tmp_path: Path, autocas
     result = trained.train(tmp_path, "--epochs", 2, "--resume")
     assert switches() == {False}
     assert "--amp" in result.lines("resumed")[0]
-    result = trained.train(tmp_path, "--epochs", 3, "--resume")
-    assert "--amp" not in result.lines("resumed")[0]
 
 
 def test_predict_gives_the_nets_probabilities(
@@ -180,8 +179,12 @@ def test_predict_without_an_image(folder: str, trained: Trained, tmp_path: Path)
     line = result.lines("image: ")[0]
     true = re.search(r"true class: (\w+)", line)[1]
     if folder == plain.LENET:
-        index = int(re.search(r"image: test image (\d+) ", line)[1])
-        assert true == CIFAR10_CLASSES[index % 10]
+        name = re.search(r"image: (\S+) ", line)[1]
+        number = int(re.search(r"test image (\d+)", line)[1])
+        image, label = datasets.CIFAR10(trained.data, train=False)[number]
+        assert true == CIFAR10_CLASSES[label]
+        with Image.open(trained.out / name) as shown:
+            assert shown.tobytes() == image.tobytes()
     else:
         assert line.startswith(f"image: {true}_")
         other = draw_data_set(tmp_path / "other", ("blue", "cyan", "red"), train=1, val=1)
@@ -312,19 +315,15 @@ def test_transfer_learning_starts_from_the_weights(transfer: Transfer, pretraine
 
 
 def test_transfer_learning_goes_on_from_ones_own_net(transfer: Transfer, pretrained: Path) -> None:
-    """With its fc, if that has as many classes; the weights may be those that are replaced."""
-    works(transfer.train("own", pretrained, "--freeze-layers", "--lr", 0.1))
+    """With other classes, all but its fc; it may be the file that the run replaces."""
+    works(transfer.train("own", pretrained, "--lr", 1e-9))
     own = transfer.file("own")
     before = transfer.state("own")
-    result = works(transfer.train("own", own))
+    result = works(transfer.train("own", own, "--lr", 1e-9, classes=3))
     assert f"weights loaded from {own}" in result.out
-    assert result.lines("fc is taken from there too")
-    change = transfer.state("own")["fc.weight"] - before["fc.weight"]
-    assert change.abs().max() < 0.001  # a new one differs by more
-
-    result = works(transfer.train("other", own, classes=3))
-    assert not result.lines("fc is taken")
-    assert transfer.state("other")["fc.weight"].shape == (3, 512)
+    after = transfer.state("own")
+    assert torch.allclose(after["conv1.weight"], before["conv1.weight"], atol=1e-6)
+    assert after["fc.weight"].shape == (3, 512)
     fails(transfer.train("wrong", own, "--model-name", "resnet34"), "layer1.2", own)
     assert not (transfer.place / "wrong").exists()
 
@@ -364,58 +363,35 @@ def test_imagenets_weights_lie_in_the_folder_or_are_fetched_to_it(
     assert url not in capsys.readouterr().out
 
 
-def test_imagenets_weights_that_cannot_be_fetched(tmp_path: Path, monkeypatch: Patch) -> None:
-    fetch = Mock(side_effect=OSError("no network"))
-    monkeypatch.setattr(torch.hub, "download_url_to_file", fetch)
-    copy = copy_lesson(plain.RESNET, tmp_path)
-    draw_data_set(copy / "data", train=1, val=1)
-    result = run_here(copy / "train.py", "--model-name", "resnet50")
-    url = torchvision.models.ResNet50_Weights.IMAGENET1K_V1.url
-    fails(result, "no network", url, copy / "resnet50-pre.pth", "--weights none")
-    assert url in result.lines("there is no")[0]  # it says what it fetches before it does
-
-
 @pytest.mark.parametrize("folder", [plain.RESNET], indirect=True)
 @pytest.mark.parametrize("more", ["--batch-size 4", "--batch-size 100", "--amp", "--workers 1"])
 def test_batch_predict(more: str, trained: Trained, tmp_path: Path, autocast: Mock) -> None:
     data = draw_data_set(tmp_path, ("blue", "red"), train=3, val=1) / "train"
     (data / "red" / "nested").mkdir()
     (data / "red" / "red_0.png").rename(data / "red" / "nested" / "other.png")
+    shutil.copy(data / "red" / "red_1.png", data / "blue" / "wrong.png")
     options = [*more.split(), "--csv", tmp_path / "a.csv"]
     result = works(trained.predict(data, *options, script="batch_predict.py"))
     assert autocast.call_args == call("cpu", torch.bfloat16, enabled=more == "--amp")
     lines = result.lines("image: ")
-    assert len(lines) == 6
+    assert len(lines) == 7
     assert lines == trained.predict(data, "--save", tmp_path / "a.png").lines("image: ")
     table = (tmp_path / "a.csv").read_bytes()
     assert table.startswith(b"\xef\xbb\xbfimage,class,prob")
     assert b"red/nested/other.png," in table
 
     predicted = [re.search(r"class: (\w+)", line)[1] for line in lines]
-    true = ["blue"] * 3 + ["red"] * 3
+    true = ["blue"] * 4 + ["red"] * 3
     pairs = list(zip(predicted, true, strict=True))
     hits = [one for one, other in pairs if one == other]
-    assert f"accuracy: {len(hits) / 6:.3f} of 6 images" in result.out
+    assert f"accuracy: {len(hits) / 7:.3f} of 7 images" in result.out
     for name in ("blue", "red"):
         count = predicted.count(name)
         precision = f"{hits.count(name) / count:.3f}" if count else "nan"
-        recall = f"{hits.count(name) / 3:.3f}"
+        recall = f"{hits.count(name) / true.count(name):.3f}"
         line = rf"class: {name} +precision: {precision} +recall: {recall}"
         assert re.search(line, result.out)
     assert (trained.out / "resNet18_confusion.png").exists()
-
-
-@pytest.mark.parametrize("folder", [plain.RESNET], indirect=True)
-def test_batch_predict_takes_one_image_and_folders_of_no_class(
-    trained: Trained, tmp_path: Path
-) -> None:
-    data = draw_data_set(tmp_path, ("blue", "x"), train=1, val=1) / "train"
-    result = works(trained.predict(data / "x" / "x_0.png", script="batch_predict.py"))
-    assert len(result.lines("image: x_0.png")) == 1
-    result = works(trained.predict(data, script="batch_predict.py"))
-    assert len(result.lines("image: ")) == 2
-    assert "x is no class of the net" in result.lines("no accuracy")[0]
-    fails(trained.predict(tmp_path / "gone", script="batch_predict.py"), tmp_path / "gone")
 
 
 @pytest.mark.parametrize("folder", [plain.RESNET], indirect=True)
@@ -493,30 +469,6 @@ def test_a_folder_alone(tmp_path: Path, monkeypatch: Patch) -> None:
     for name in ("results", "mistakes", "prediction"):
         assert (copy / f"resNet18_{name}.png").read_bytes().startswith(b"\x89PNG")
     assert list(elsewhere.iterdir()) == []
-
-
-def test_the_first_line_that_a_newcomer_meets_names_the_next_command(
-    tmp_path: Path, monkeypatch: Patch
-) -> None:
-    """No photos yet, no weights yet: as it must be typed in the folder where she stands."""
-    lesson = copy_lesson(plain.ALEXNET, tmp_path)
-    copy_lesson("data_set", tmp_path)
-    split_data = Path("..") / "data_set" / "split_data.py"
-    monkeypatch.chdir(lesson)
-    fails(run_here(lesson / "train.py"), f"python {split_data} --download", "--demo")
-    fails(run_here(lesson / "predict.py"), "AlexNet.pth", "python train.py")
-    assert sorted(path.suffix for path in lesson.iterdir() if path.is_file()) == [".py"] * len(
-        list(lesson.glob("*.py"))
-    )
-    monkeypatch.chdir(tmp_path)
-    train = Path(plain.ALEXNET) / "train.py"
-    fails(run_here(lesson / "predict.py"), f"python {train}")
-    usage = works(run_here(tmp_path / "data_set" / "split_data.py", "--help")).out
-    assert "--download" in usage and "--demo" in usage
-
-    alone = copy_lesson(plain.ALEXNET, tmp_path / "a place")
-    fails(run_here(alone / "train.py"), alone / "data" / "train", alone / "data" / "val")
-    fails(run_here(alone / "predict.py"), f'python "{os.path.relpath(alone / "train.py")}"')
 
 
 DRAWING = {  # script: options that let it end soon

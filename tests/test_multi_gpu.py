@@ -1,4 +1,4 @@
-"""train_multi_gpu.py under torchrun: two processes on the CPU, with gloo, of one agent or of two."""
+"""train_multi_gpu.py under torchrun: two processes on the CPU, with gloo, of one agent or two."""
 
 import os
 import re
@@ -16,8 +16,9 @@ from running import Result, copy_lesson, edit, fails, run_here, works
 from torchvision.datasets import ImageFolder
 from torchvision.models import resnet18
 
-# Runs the script's main(), and notes every image that a process loads, and sums of its net's values at each validation.
-# The process with KILL_RANK kills itself in its second epoch, the first time that it is started.
+# Runs the script's main(), and notes every image that a process loads, and sums of its net's values
+# at each validation. The process with KILL_RANK kills itself in its second epoch, the first time
+# that it is started.
 PROBE = """
 import os, signal, time, torch, helpers, train_multi_gpu
 from torch.utils.data import DistributedSampler
@@ -49,52 +50,30 @@ helpers.run(train_multi_gpu.main)
 
 
 class Lesson:
-    """A copy of Test5, a data set whose sizes no number of processes divides, and a folder for the probe's notes."""
+    """A copy of Test5, and a data set whose sizes no number of processes divides."""
 
     def __init__(self, place: Path):
-        self.folder, self.notes = copy_lesson("Test5_resnet", place), place / "notes"
+        self.folder = copy_lesson("Test5_resnet", place)
+        self.notes = place / "notes"  # the probe's
         self.notes.mkdir()
-        torch.save(
-            resnet18().state_dict(), self.folder / "resNet18.pth"
-        )  # an earlier run's; training goes on from it
+        self.weights = self.folder / "resNet18.pth"  # an earlier run's; training goes on from it
+        torch.save(resnet18().state_dict(), self.weights)
         (self.folder / "probe.py").write_text(PROBE, encoding="utf-8")
-        self.data = draw_data_set(
-            place / "data", classes=("blue", "green", "red"), train=3, val=1
-        )  # 9 + 3 images
+        self.data = draw_data_set(place / "data", ("blue", "green", "red"), train=3, val=1)
 
     def start(self, agent: list[str], *options: object, **extra: str) -> subprocess.Popen:
-        fixed = [
-            "--data-path",
-            self.data,
-            "--model-name",
-            "resnet18",
-            "--batch-size",
-            2,
-            "--workers",
-            0,
-        ]
-        end = [
-            self.folder / "probe.py",
-            *fixed,
-            "--weights",
-            self.folder / "resNet18.pth",
-            "--device",
-            "cpu",
-            *options,
-        ]
-        command = [
-            sys.executable,
-            "-m",
-            "torch.distributed.run",
-            "--log-dir",
-            str(self.notes),
-            *agent,
-            *map(str, end),
-        ]
-        environment = {**os.environ, "PROBE": str(self.notes), "OMP_NUM_THREADS": "1", **extra}
-        pipe = subprocess.PIPE
+        """Start the probe under torchrun."""
+        command = [sys.executable, "-m", "torch.distributed.run", "--log-dir", self.notes, *agent]
+        command += [self.folder / "probe.py", "--data-path", self.data, "--device", "cpu"]
+        command += ["--model-name", "resnet18", "--batch-size", 2, "--workers", 0, *options]
+        if "--resume" not in options:
+            command += ["--weights", self.weights]
         return subprocess.Popen(
-            command, env=environment, stdout=pipe, stderr=pipe, text=True, encoding="utf-8"
+            [str(part) for part in command],
+            env={**os.environ, "PROBE": str(self.notes), "OMP_NUM_THREADS": "1", **extra},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
         )
 
     def last(self) -> dict:
@@ -105,102 +84,111 @@ class Lesson:
         images = ImageFolder(self.data / part, plain.transform("Test5_resnet"))
         return torch.stack([image for image, _ in images]), torch.tensor(images.targets)
 
-    def accuracy(self, state: dict) -> float:
-        """What one process measures."""
-        net, (images, labels) = resnet18(num_classes=3).eval(), self.batch("val")
+    def validate(self, state: dict) -> tuple[float, float]:
+        """The loss and the accuracy that one process measures."""
+        net = resnet18(num_classes=3).eval()
         net.load_state_dict(state)
+        images, labels = self.batch("val")
         with torch.no_grad():
-            return torch.eq(net(images).argmax(dim=1), labels).float().mean().item()
+            logits = net(images)
+        loss = torch.nn.functional.cross_entropy(logits, labels).item()
+        return loss, torch.eq(logits.argmax(dim=1), labels).float().mean().item()
+
+    def noted(self, what: str) -> list[list[str]]:
+        """The lines that each process has noted."""
+        lines = []
+        for rank in (0, 1):
+            path = self.notes / f"{what}{rank}.txt"
+            lines.append(path.read_text(encoding="utf-8").splitlines())
+        return lines
+
+
+def agents_of(number: int) -> list[list[str]]:
+    """The options of torchrun for two processes: on one machine, or as on two machines."""
+    if number == 1:
+        return [["--standalone", "--nproc_per_node=2", "--max-restarts=2"]]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["--nnodes=2", "--nproc_per_node=1", "--max-restarts=2", "--local-addr=127.0.0.1"]
+    options += ["--rdzv_backend=c10d", "--rdzv_id=test", f"--rdzv_endpoint=127.0.0.1:{port}"]
+    return [options, options]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("agents", [1, 2])
-def test_processes_share_the_work_and_a_killed_one_comes_back(agents: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [1, 2])
+def test_processes_share_the_work_and_a_killed_one_comes_back(number: int, tmp_path: Path) -> None:
     lesson = Lesson(tmp_path)
     extra = {"KILL_RANK": "1", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
-    commands = [["--standalone", "--nproc_per_node=2"]]
-    if agents == 2:
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            endpoint = f"--rdzv_endpoint=127.0.0.1:{s.getsockname()[1]}"
-        shared = [
-            "--nnodes=2",
-            "--nproc_per_node=1",
-            "--rdzv_backend=c10d",
-            "--rdzv_id=test",
-            endpoint,
-        ]
-        commands = [[*shared, "--local-addr=127.0.0.1"]] * 2
-    started = [
-        lesson.start([*command, "--max-restarts=2"], "--epochs", 3, **extra) for command in commands
-    ]
-    results = [Result(p.wait(), *p.communicate()) for p in started]
-    assert [result.status for result in results] == [0] * agents, results
-    out = "".join(result.out for result in results)
-    assert re.findall(r"^\[epoch (\d)\]", out, re.MULTILINE) == ["1", "2", "3"], (
-        out
-    )  # one process prints, and goes on
+    started = [lesson.start(agent, "--epochs", 3, **extra) for agent in agents_of(number)]
+    out = ""
+    for process in started:
+        printed, err = process.communicate()
+        works(Result(process.returncode, printed, err))
+        out += printed
+    # one process prints, and goes on after the epoch that is saved
+    assert re.findall(r"^\[epoch (\d)\]", out, re.MULTILINE) == ["1", "2", "3"], out
     assert "Finished Training" in out
-    nets = [(lesson.notes / f"net{rank}.txt").read_text(encoding="utf-8") for rank in (0, 1)]
-    assert (
-        nets[0] == nets[1] and nets[0].count("\n") == 3
-    )  # equal in every epoch, batch norm's means included
-    accuracies = [row["val_accuracy"] for row in lesson.last()["history"]]
-    assert lesson.accuracy(lesson.last()["net"]) == pytest.approx(accuracies[-1])
-    best = torch.load(lesson.folder / "resNet18.pth", weights_only=True)
-    assert lesson.accuracy(best) == pytest.approx(max(accuracies))
-    seen = [
-        (lesson.notes / f"seen{rank}.txt").read_text(encoding="utf-8").splitlines()
-        for rank in (0, 1)
-    ]
-    counts, orders = Counter(seen[0] + seen[1]), []
+
+    # the nets are equal in every epoch, batch norm's means included
+    one, other = lesson.noted("net")
+    assert one == other
+    assert len(one) == 3
+    history = lesson.last()["history"]
+    loss, accuracy = lesson.validate(lesson.last()["state"]["net"])
+    assert loss == pytest.approx(history[-1]["val_loss"], rel=1e-4)
+    assert accuracy == pytest.approx(history[-1]["val_accuracy"])
+    best = torch.load(lesson.weights, weights_only=True)
+    _, accuracy = lesson.validate(best)
+    assert accuracy == pytest.approx(max(row["val_accuracy"] for row in history))
+
+    parts = lesson.noted("seen")
+    counts = Counter(parts[0] + parts[1])
+    orders = []
     for start, epoch in ((1, 0), (2, 1), (2, 2)):  # killed in the second epoch
-        key = f"{start} train {epoch}"
-        assert [counts[f"{start} val {epoch} {i}"] for i in range(3)] == [
-            1,
-            1,
-            1,
-        ]  # each image by one process
-        assert sorted(counts[f"{key} {i}"] for i in range(9)) == [1] * 8 + [
-            2
-        ]  # equal shares: one is repeated
-        assert all(sum(line.startswith(key) for line in part) == 5 for part in seen)
-        orders.append([line.split()[3] for line in seen[0] if line.startswith(key)])
-    assert orders[0] != orders[1] != orders[2]
+        validated = [counts[f"{start} val {epoch} {i}"] for i in range(3)]
+        assert validated == [1, 1, 1]  # each image by one process
+        key = f"{start} train {epoch} "
+        trained = sorted(counts[f"{key}{i}"] for i in range(9))
+        assert trained == [1] * 8 + [2]  # equal shares: one comes twice
+        for part in parts:
+            assert sum(line.startswith(key) for line in part) == 5
+        orders.append([line for line in parts[0] if line.startswith(key)])
+    indices = [[line.split()[3] for line in order] for order in orders]
+    assert indices[0] != indices[1] != indices[2]
 
 
 @pytest.mark.slow
-def test_it_resumes_what_train_py_began_with_the_mean_gradient_of_both_processes(
-    tmp_path: Path,
-) -> None:
-    """A frozen net without augmentation: both processes' step is that of one process with all images."""
+def test_it_resumes_what_train_py_began_with_both_processes_mean_gradient(tmp_path: Path) -> None:
+    """A frozen net without augmentation: their step is that of one process with all images."""
     lesson = Lesson(tmp_path)
-    augmentation = ('transform=data_transform["train"]', 'transform=data_transform["val"]')
+    lesson.data = draw_data_set(tmp_path / "even", train=2, val=1)
     for name in ("train.py", "train_multi_gpu.py"):
-        edit(lesson.folder / name, augmentation, ("optim.Adam", "optim.SGD"), (", fused=True", ""))
-    lesson.data = draw_data_set(lesson.notes / "even", train=2, val=1)
-    fixed = [
-        "--data-path",
-        lesson.data,
-        "--model-name",
-        "resnet18",
-        "--weights",
-        lesson.folder / "resNet18.pth",
-    ]
-    works(run_here(lesson.folder / "train.py", *fixed, "--freeze-layers", "--epochs", 1))
-    fails(run_here(lesson.folder / "train_multi_gpu.py"), "torchrun")  # it says how to start
-    before = lesson.last()["net"]
-    process = lesson.start(
-        ["--standalone", "--nproc_per_node=2"], "--epochs", 2, "--freeze-layers", "--resume"
-    )
+        edit(
+            lesson.folder / name,
+            ('transform=data_transform["train"]', 'transform=data_transform["val"]'),
+            ("optim.Adam", "optim.SGD"),
+            (", fused=True", ""),
+        )
+    options = ["--data-path", lesson.data, "--model-name", "resnet18", "--weights", lesson.weights]
+    options += ["--freeze-layers", "--epochs", 1]
+    works(run_here(lesson.folder / "train.py", *options))
+    before = lesson.last()["state"]["net"]
+    agent = ["--standalone", "--nproc_per_node=2"]
+    process = lesson.start(agent, "--epochs", 2, "--freeze-layers", "--resume")
     out, err = process.communicate(timeout=240)
-    assert process.returncode == 0 and "[epoch 2]" in out, err
+    assert process.returncode == 0, err
+    assert "[epoch 2]" in out
+
     net = resnet18(num_classes=2).eval()
     net.load_state_dict(before)
     images, labels = lesson.batch("train")
     torch.nn.functional.cross_entropy(net(images), labels).backward()
-    found, step = (
-        before["fc.weight"] - lesson.last()["net"]["fc.weight"],
-        0.0001 * net.fc.weight.grad,
-    )
-    assert torch.allclose(found, step, atol=0.01 * step.abs().max().item())
+    expected = 0.0001 * net.fc.weight.grad
+    found = before["fc.weight"] - lesson.last()["state"]["net"]["fc.weight"]
+    assert torch.allclose(found, expected, atol=0.01 * expected.abs().max().item())
+
+
+def test_it_says_how_it_is_started(tmp_path: Path) -> None:
+    copy = copy_lesson("Test5_resnet", tmp_path)
+    fails(run_here(copy / "train_multi_gpu.py"), "torchrun --standalone")

@@ -1,7 +1,8 @@
-"""The READMEs: both languages say the same, links lead somewhere, options exist, layer tables are the models'."""
+"""The READMEs: both languages say the same, links lead somewhere, options and layers are there."""
 
 import re
 from functools import cache
+from pathlib import Path
 
 import plain
 import pytest
@@ -16,105 +17,142 @@ def read(folder: str, language: str = "") -> str:
     return (ROOT / folder / f"README{language}.md").read_text(encoding="utf-8")
 
 
+def read_both(folder: str) -> tuple[str, str]:
+    """The English page and the Chinese one."""
+    return read(folder), read(folder, ".zh-CN")
+
+
 def without_code(text: str) -> str:
     return re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
 
 
-def tables(text: str) -> list[list[list[str]]]:
-    """Every table as rows of cells, without the line under its head."""
-    found = re.findall(r"(?:^\|.*\|\n)+", without_code(text) + "\n", flags=re.MULTILINE)
-    rows = [[line.strip("|").split("|") for line in table.splitlines()] for table in found]
-    return [
-        [[cell.strip() for cell in row] for row in table if set("".join(row)) - set("-:| ")]
-        for table in rows
-    ]
+def headings(text: str) -> list[str]:
+    """The level of each heading: #, ## ..."""
+    return re.findall(r"^(#+) ", without_code(text), flags=re.MULTILINE)
+
+
+def code(text: str) -> list[str]:
+    """Every block of code, without its comments."""
+    blocks = re.findall(r"^```.*?^```$", text, flags=re.MULTILINE | re.DOTALL)
+    return [re.sub(r" *#.*", "", block) for block in blocks]
 
 
 def links(text: str) -> list[str]:
     return re.findall(r"\]\(([^)\s]+)\)", without_code(text))
 
 
+def tables(text: str) -> list[list[list[str]]]:
+    """Every table as rows of cells, without the line under its head."""
+    found = []
+    for table in re.findall(r"(?:^\|.*\|\n)+", without_code(text) + "\n", flags=re.MULTILINE):
+        rows = []
+        for line in table.splitlines():
+            cells = [cell.strip() for cell in line.strip("|").split("|")]
+            if set("".join(cells)) - set("-: "):
+                rows.append(cells)
+        found.append(rows)
+    return found
+
+
+def numbers(cells: list[str]) -> list[str]:
+    return re.findall(r"\d+(?:[,.]\d+)*", " ".join(cells))
+
+
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_both_languages_say_the_same(folder: str) -> None:
-    english, chinese = read(folder), read(folder, ".zh-CN")
-    levels = [
-        re.findall(r"^(#+) ", without_code(text), flags=re.MULTILINE) for text in (english, chinese)
-    ]
-    code = [
-        re.findall(r"^```.*?^```$", text, flags=re.MULTILINE | re.DOTALL)
-        for text in (english, chinese)
-    ]
-    commands = [[re.sub(r" *#.*", "", block) for block in blocks] for blocks in code]
+    english, chinese = read_both(folder)
+    assert headings(english) == headings(chinese)
+    assert code(english) == code(chinese)
     pages = [
-        sorted(link.replace(".zh-CN", "") for link in links(text)) for text in (english, chinese)
+        sorted(link.replace(".zh-CN", "") for link in links(page)) for page in (english, chinese)
     ]
-    assert levels[0] == levels[1] and commands[0] == commands[1] and pages[0] == pages[1]
+    assert pages[0] == pages[1]
     for one, other in zip(tables(english), tables(chinese), strict=True):
-        assert [len(row) for row in one] == [len(row) for row in other]
         for row, twin in zip(one, other, strict=True):
-            numbers = [re.findall(r"\d+(?:[,.]\d+)*", " ".join(cells)) for cells in (row, twin)]
-            assert numbers[0] == numbers[1]
-    assert re.search("[\u4e00-\u9fff]", chinese) and not re.search(
-        "[\u4e00-\u9fff]", english.replace("中文", "")
-    )
+            assert len(row) == len(twin)
+            assert numbers(row) == numbers(twin)
+    chinese_letters = "[\u4e00-\u9fff]"
+    assert re.search(chinese_letters, chinese)
+    assert not re.search(chinese_letters, english.replace("中文", ""))
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_links_and_pictures_are_there(folder: str) -> None:
-    for text in (read(folder), read(folder, ".zh-CN")):
-        local = [link for link in links(text) if not link.startswith("https://")]
-        assert [link for link in local if not (ROOT / folder / link).exists()] == []
+    for text in read_both(folder):
+        for link in links(text):
+            assert link.startswith("https://") or (ROOT / folder / link).exists(), link
         for picture in (ROOT / folder / "images").glob("*"):
             assert f"images/{picture.name}" in text, f"{picture.name} is not shown"
-            assert picture.suffix == ".png" and picture.stat().st_size < 150 * 1024
+            assert picture.suffix == ".png"
+            assert picture.stat().st_size < 150 * 1024, picture.name
 
 
-FOREIGN = {"--standalone", "--nproc_per_node", "--nnodes", "--node_rank", "--rdzv_backend", "--rdzv_endpoint",
-           "--rdzv_id", "--max-restarts"}  # fmt: skip
+OTHER_PROGRAMS_OPTIONS = {
+    "--index-url",
+    "--standalone",
+    "--nproc_per_node",
+    "--nnodes",
+    "--node_rank",
+    "--rdzv_backend",
+    "--rdzv_endpoint",
+    "--rdzv_id",
+    "--max-restarts",
+}
+
+
+def scripts(folder: str) -> list[Path]:
+    """The scripts in a folder that can be run."""
+    found = []
+    for path in sorted((ROOT / folder).glob("*.py")):
+        if re.search("^if __name__ ==", path.read_text(encoding="utf-8"), flags=re.MULTILINE):
+            found.append(path)
+    return found
 
 
 @cache
 def options_of(folder: str) -> set[str]:
-    scripts = [
-        path
-        for path in (ROOT / folder).glob("*.py")
-        if "__main__" in path.read_text(encoding="utf-8")
-    ]
-    texts = [works(run_here(path, "--help")).out for path in scripts if path.name != "running.py"]
-    return set(re.findall(r"--[a-z][\w-]*", " ".join(texts)))
+    found = set()
+    for path in scripts(folder):
+        found.update(re.findall(r"--[a-z][\w-]*", works(run_here(path, "--help")).out))
+    return found
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_every_option_that_is_named_exists(folder: str) -> None:
     folders = FOLDERS[1:] if folder == "." else [folder, "data_set"]
-    known = set().union(*(options_of(f) for f in [*folders, "tests"])) | FOREIGN
-    named = set(re.findall(r"(?<![\w-])--[a-z][\w-]*", read(folder) + read(folder, ".zh-CN")))
-    assert named <= known, named - known
+    known = OTHER_PROGRAMS_OPTIONS.union(*[options_of(name) for name in [*folders, "tests"]])
+    named = re.findall(r"(?<![\w-])--[a-z][\w-]*", "\n".join(read_both(folder)))
+    assert set(named) - known == set()
 
 
 def test_every_option_of_train_and_every_script_is_named(folder: str) -> None:
-    text, usage = read(folder), run_here(ROOT / folder / "train.py", "--help").out
-    named = {*re.findall(r"--[a-z][\w-]*", usage)} - {"--help"} | {
-        path.name for path in (ROOT / folder).glob("*.py")
-    }
-    assert {name for name in named if name not in text} == set()
+    text = read(folder)
+    usage = run_here(ROOT / folder / "train.py", "--help").out
+    for option in set(re.findall(r"--[a-z][\w-]*", usage)) - {"--help"}:
+        assert option in text
+    for path in (ROOT / folder).glob("*.py"):
+        assert path.name in text
+
+
+def layers_of(net: nn.Module) -> list[tuple[str, nn.Module]]:
+    """The layers by name: a net's children, and of `features` and `classifier` their own."""
+    found = []
+    for name, child in net.named_children():
+        if name in ("features", "classifier"):
+            found += [(f"{name}.{number}", layer) for number, layer in child.named_children()]
+        else:
+            found.append((name, child))
+    return found
 
 
 def test_the_layer_table_is_the_models(folder: str) -> None:
-    """Name, output size and number of parameters of each layer, in the order in which they compute."""
-    net, rows = plain.make_net(folder, 5).train(), []
-    parts = [
-        (name, m) for name, m in net.named_children() if name not in ("features", "classifier")
-    ]
-    parts += [
-        (name, m)
-        for name, m in net.named_modules()
-        if name.startswith(("features.", "classifier."))
-    ]
-    for name, layer in parts:
+    """Name, output size and number of parameters of each layer, in the order of computing."""
+    net = plain.make_net(folder, 5).train()
+    rows = []
+    for name, layer in layers_of(net):
 
         def note(layer: nn.Module, _: object, out: torch.Tensor, name: str = name) -> None:
-            count = sum(p.numel() for p in layer.parameters())
+            count = sum(parameter.numel() for parameter in layer.parameters())
             rows.append([name, " x ".join(map(str, out.shape[1:])), f"{count:,}"])
 
         if not isinstance(layer, nn.BatchNorm2d | nn.ReLU | nn.Dropout):

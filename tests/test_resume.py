@@ -1,134 +1,135 @@
-"""Nothing is lost: a run killed at any moment goes on as if it had not been, and an earlier run's files are kept."""
+"""Nothing is lost: a killed run goes on, bit for bit, and an earlier run's files are kept."""
 
+import hashlib
 import io
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
+from argparse import Namespace
+from multiprocessing import Process
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
-from running import Killed, Tiny, fails, is_stopped, same, start, works
+from drawn import draw_data_set
+from running import Killed, Patch, Tiny, fails, is_stopped, same, start, works
+
+CATS, DOGS = ("persian", "siamese"), ("boxer", "poodle", "pug")
+NEW_RUN, RESUMED_RUN = Namespace(resume=False), Namespace(resume=True)
+
+
+def files(folder: Path) -> dict[str, str]:
+    """A hash of every file in a folder, but for the lock."""
+    found = {}
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.name != ".train.lock":
+            found[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return found
+
+
+def names_for(tiny: Tiny, weights: Path) -> set[str]:
+    """The names that predict.py gives to the classes of a weights file's net."""
+    result = works(tiny.predict("--weights", weights))
+    return {line.split()[1] for line in result.lines("class: ")}
+
+
+# ---- going on ----
+
+
+def wait_for(path: Path, process: Process, changed_since: int = 0) -> None:
+    """Wait until a process has written a file, or has ended."""
+    while process.is_alive():
+        if path.exists() and path.stat().st_mtime_ns != changed_since:
+            return
+        time.sleep(0.002)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_run_killed_at_random_moments_ends_as_one_that_was_not(
     workers: int, tiny: Tiny, tmp_path: Path
 ) -> None:
-    """Killed a moment after one of its files has changed: while it trains, validates, saves or draws."""
-    script, out, rng = tiny.folder / "train.py", tmp_path / "killed", random.Random(0)
-    options = [
-        "--data-path",
-        tiny.data,
-        "--batch-size",
-        3,
-        "--epochs",
-        8,
-        "--workers",
-        workers,
-        "--output-dir",
-    ]
-    last = out / "AlexNet_last.pth"
-    for _ in range(2):
+    """Killed a moment after an epoch: while it trains, validates, saves or draws."""
+    script = tiny.folder / "train.py"
+    killed, straight = tmp_path / "killed", tmp_path / "straight"
+    last = killed / "AlexNet_last.pth"
+    options = ["--data-path", tiny.data, "--batch-size", 3, "--epochs", 8, "--workers", workers]
+    rng = random.Random(0)
+    for more in ([], ["--resume"]):
         before = last.stat().st_mtime_ns if last.exists() else 0
-        process = start(script, *options, out, *(["--resume"] if before else []))
-        while process.is_alive():
-            if (
-                last.exists() and last.stat().st_mtime_ns != before
-            ):  # an epoch has ended: the next one has begun
-                time.sleep(rng.uniform(0, 0.15))
-                process.kill()
-                break
-            time.sleep(0.002)
+        process = start(script, *options, "--output-dir", killed, *more)
+        wait_for(last, process, before)
+        time.sleep(rng.uniform(0, 0.15))
+        process.kill()
         process.join()
-        assert process.exitcode != 0  # it was killed
-    started = [
-        start(script, *options, out, "--resume"),
-        start(script, *options, tmp_path / "straight"),
-    ]
-    assert [process.join() or process.exitcode for process in started] == [0, 0]
+        assert process.exitcode != 0  # it was killed before it had ended
+    resumed = start(script, *options, "--output-dir", killed, "--resume")
+    at_once = start(script, *options, "--output-dir", straight)
+    for process in (resumed, at_once):
+        process.join()
+        assert process.exitcode == 0
     for name in ("AlexNet.pth", "AlexNet_last.pth"):
-        assert same(
-            *(torch.load(place / name, weights_only=True) for place in (out, tmp_path / "straight"))
-        )
+        one = torch.load(killed / name, weights_only=True)
+        other = torch.load(straight / name, weights_only=True)
+        for state in (one, other):
+            state.pop("options", None)  # they name the folders
+        assert same(one, other)
 
 
-def test_an_earlier_runs_files_are_kept_once(tiny: Tiny, tmp_path: Path) -> None:
-    out, runs = tmp_path / "out", []
-    for seed in (1, 2, 3):
-        result = tiny.train("--output-dir", out, "--seed", seed)
-        assert ("AlexNet_previous.pth" in result.out) == (seed > 1)
-        runs.append({path.name: path.read_bytes() for path in out.iterdir()})
-    assert len(runs[-1]) == 10 and runs[-1].keys() == runs[-2].keys()
-    for end in (".pth", "_last.pth", "_results.png", "_mistakes.png"):
-        previous = runs[-1][f"AlexNet{end}".replace(".", "_previous.")]
-        assert previous == runs[-2][f"AlexNet{end}"] != runs[-1][f"AlexNet{end}"]
-    assert runs[-1]["class_indices_AlexNet_previous.json"] == runs[-2]["class_indices.json"]
-    works(tiny.predict("--output-dir", out, "--weights", out / "AlexNet_previous.pth"))
+def test_what_a_checkpoint_holds(tiny: Tiny) -> None:
+    works(tiny.train("--lr", 0.25))
+    saved = tiny.last()
+    assert list(saved) == ["options", "kinds", "state", "history", "best_acc"]
+    assert saved["options"]["lr"] == 0.25
+    assert saved["kinds"] == {"net": "AlexNet", "optimizer": "Adam"}
+    assert saved["state"].keys() == saved["kinds"].keys()
+    assert saved["best_acc"] == max(row["val_accuracy"] for row in saved["history"])
 
 
-def test_weights_keep_their_names_whenever_a_run_stops(helpers: ModuleType, tmp_path: Path) -> None:
-    """Killed before each of the calls that change a file, in a folder that holds two earlier runs' files."""
-    operations = [(Path, "replace"), (Path, "unlink"), (helpers.shutil, "copy")]
-
-    def run(folder: Path, name: str) -> None:
-        helpers.keep_previous(folder / "AlexNet.pth", {0: name}, resume=False)
-        helpers.save(json.dumps({0: name}), folder / "class_indices.json")
-        helpers.save({"weights of": name}, folder / "AlexNet.pth")
-        helpers.save({"state of": name}, folder / "AlexNet_last.pth")
-
-    stopped, at = True, 0
-    while stopped:
-        at += 1
-        folder = tmp_path / str(at)
-        run(folder, "first")
-        run(folder, "second")
-        stopped = is_stopped(at, Killed, operations, run, folder, "third")
-        for weights in folder.glob("AlexNet*.pth"):
-            state = torch.load(weights, weights_only=True)
-            if "weights of" in state:
-                assert helpers.read_classes(weights) == {"0": state["weights of"]}, (
-                    at,
-                    weights.name,
-                )
-        last, best = folder / "AlexNet_last.pth", folder / "AlexNet.pth"
-        if last.exists():  # --resume goes on only with a run whose best weights are there
-            assert (
-                torch.load(last, weights_only=True)["state of"]
-                == torch.load(best, weights_only=True)["weights of"]
-            )
-    assert at >= 9
+def test_nothing_to_resume_writes_nothing(tiny: Tiny, tmp_path: Path) -> None:
+    before = files(tiny.folder)
+    fails(tiny.train("--resume"), "AlexNet_last.pth", "--resume")
+    assert files(tiny.folder) == before
+    works(tiny.train())
+    tiny.last_path.unlink()
+    before = files(tiny.folder)
+    tiny.data = draw_data_set(tmp_path / "cats", CATS)
+    fails(tiny.train("--resume"), "AlexNet_last.pth", "--resume")
+    assert files(tiny.folder) == before
 
 
-def test_the_names_that_another_nets_weights_need_are_not_replaced(
-    helpers: ModuleType, tmp_path: Path
-) -> None:
-    for name in (
-        "vgg11Net",
-        "vgg11Net_last",
-        "my_pre",
-    ):  # the last is the learner's own: no reason to refuse anything
-        torch.save({}, tmp_path / f"{name}.pth")
-    names = json.dumps({"1": "rote Rose", "0": "Gänseblümchen"}, indent=1).replace("\n", "\r\n")
-    (tmp_path / "class_indices.json").write_text("\ufeff" + names, encoding="utf-8", newline="")
-    same_names = {0: "Gänseblümchen", 1: "rote Rose"}
-    helpers.keep_previous(
-        tmp_path / "vgg16Net.pth", same_names, resume=False
-    )  # the same, however it is written
-    with pytest.raises(helpers.UserError, match="vgg11Net"):
-        helpers.keep_previous(tmp_path / "vgg16Net.pth", {0: "cat", 1: "dog"}, resume=False)
-    (tmp_path / "vgg11Net_last.pth").unlink()
-    helpers.keep_previous(tmp_path / "vgg16Net.pth", {0: "cat", 1: "dog"}, resume=False)
+def test_nothing_to_resume_makes_no_folder(tiny: Tiny, tmp_path: Path) -> None:
+    place = tmp_path / "mistyped"
+    fails(tiny.train("--resume", "--output-dir", place), place / "AlexNet_last.pth")
+    assert not place.exists()
 
 
-def test_nothing_to_resume_and_damaged_files(tiny: Tiny) -> None:
-    fails(tiny.train("--resume"), "AlexNet_last.pth")
-    tiny.train()
-    whole, other = tiny.last_path.read_bytes(), io.BytesIO()
+def test_resuming_without_the_best_weights_so_far(tiny: Tiny) -> None:
+    works(tiny.train())
+    (tiny.folder / "AlexNet.pth").rename(tiny.folder / "moved.pth")
+    before = files(tiny.folder)
+    fails(tiny.train("--resume", "--epochs", 3), "AlexNet.pth", "--resume")
+    assert files(tiny.folder) == before
+    (tiny.folder / "moved.pth").rename(tiny.folder / "AlexNet.pth")
+    works(tiny.train("--resume", "--epochs", 3))
+
+
+def test_resuming_with_other_classes(tiny: Tiny, tmp_path: Path) -> None:
+    works(tiny.train())
+    before = files(tiny.folder)
+    tiny.data = draw_data_set(tmp_path / "cats", CATS)
+    fails(tiny.train("--resume", "--epochs", 3), "class_indices.json")
+    assert files(tiny.folder) == before
+
+
+def test_damaged_files_to_resume(tiny: Tiny) -> None:
+    works(tiny.train())
+    whole = tiny.last_path.read_bytes()
+    other = io.BytesIO()
     torch.save({"model": {}}, other)
     for content in (b"", b"junk", whole[: len(whole) // 2], other.getvalue()):
         tiny.last_path.write_bytes(content)
@@ -138,61 +139,297 @@ def test_nothing_to_resume_and_damaged_files(tiny: Tiny) -> None:
 def test_fused_adam_gets_its_state_in_its_weights_layout(
     helpers: ModuleType, tmp_path: Path
 ) -> None:
-    """A run of another memory layout, as on a Mac, goes on as it would have there."""
+    """A run in another memory layout goes on as it would have in its own."""
     images = torch.randn(4, 8, 6, 6, generator=torch.Generator().manual_seed(0))
-    nets = [
-        torch.nn.Conv2d(8, 16, 3).to(memory_format=f)
-        for f in (torch.contiguous_format, torch.channels_last)
-    ]
-    optimizers = [torch.optim.Adam(net.parameters(), lr=0.1, fused=True) for net in nets]
+    path = tmp_path / "last.pth"
 
-    def steps(number: int) -> None:
+    def make(layout: torch.memory_format) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+        net = torch.nn.Conv2d(8, 16, 3).to(memory_format=layout)
+        return net, torch.optim.Adam(net.parameters(), lr=0.1, fused=True)
+
+    def steps(net: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
         for _ in range(3):
-            optimizers[number].zero_grad()
-            nets[number](images).square().mean().backward()
-            optimizers[number].step()
+            optimizer.zero_grad()
+            net(images).square().mean().backward()
+            optimizer.step()
 
-    steps(0)
-    helpers.save_checkpoint(tmp_path / "last.pth", [], net=nets[0], optimizer=optimizers[0])
-    helpers.load_checkpoint(tmp_path / "last.pth", net=nets[1], optimizer=optimizers[1])
-    assert (
-        optimizers[1].state[nets[1].weight]["exp_avg"].stride()
-        == nets[1].weight.stride()
-        != nets[0].weight.stride()
-    )
-    steps(0)
-    steps(1)
-    assert torch.allclose(nets[0].weight, nets[1].weight, atol=1e-5)
+    net, optimizer = make(torch.contiguous_format)
+    steps(net, optimizer)
+    helpers.save_checkpoint(path, Namespace(), history=[], net=net, optimizer=optimizer)
+    other_net, other_optimizer = make(torch.channels_last)
+    helpers.load_checkpoint(path, Namespace(), net=other_net, optimizer=other_optimizer)
+    mean = other_optimizer.state[other_net.weight]["exp_avg"]
+    assert mean.stride() == other_net.weight.stride() != net.weight.stride()
+    steps(net, optimizer)
+    steps(other_net, other_optimizer)
+    assert torch.allclose(net.weight, other_net.weight, atol=1e-5)
+
+
+# ---- runs that end early ----
 
 
 def test_a_loss_that_is_no_number_ends_the_run_before_anything_is_saved(tiny: Tiny) -> None:
-    fails(
-        tiny.train(changes=[("running_loss += loss.item()", "running_loss += math.inf")]),
-        "diverged",
-    )
+    changes = [("running_loss += loss.item()", "running_loss += math.inf * loss.item()")]
+    fails(tiny.train(changes=changes), "inf", "diverged", "--lr")
     assert not list(tiny.folder.glob("*.pth"))
 
 
 def test_a_terminated_run_leaves_its_log_and_what_was_saved(tiny: Tiny, tmp_path: Path) -> None:
-    """A log, which is no terminal, gets every line at once: none is lost when the run is ended from outside."""
-    script, log = tiny.folder / "train.py", tmp_path / "log.txt"
-    command = [
-        sys.executable,
-        script,
-        "--data-path",
-        tiny.data,
-        "--epochs",
-        "1000",
-        "--workers",
-        "0",
-    ]
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    """A log, which is no terminal, gets every line at once."""
+    log = tmp_path / "log.txt"
+    command = [sys.executable, tiny.folder / "train.py", "--data-path", tiny.data]
+    command += ["--epochs", "1000", "--workers", "0"]
+    environment = os.environ.copy()
+    environment.pop("PYTHONUNBUFFERED", None)
     with log.open("w") as file:
         process = subprocess.Popen(command, stdout=file, stderr=subprocess.PIPE, env=environment)
         while not tiny.last_path.exists() and process.poll() is None:
             time.sleep(0.01)
-        assert "[epoch 1]" in log.read_text(
-            encoding="utf-8"
-        )  # it is printed before that file is written
+        # it is printed before that file is written
+        assert "[epoch 1]" in log.read_text(encoding="utf-8")
         process.terminate()
-        assert process.communicate()[1] == b"" and process.returncode != 0
+        _, err = process.communicate()
+    assert err == b""
+    assert process.returncode != 0
+
+
+@pytest.mark.parametrize(
+    ("epoch", "words"), [(0, "before the first epoch was completed"), (1, "after epoch 1")]
+)
+def test_ctrl_c_says_where_resume_goes_on(epoch: int, words: str, tiny: Tiny) -> None:
+    works(tiny.train("--epochs", 1))  # an earlier run, whose file is not meant
+    step = "            optimizer.zero_grad()"
+    stop = f"            if epoch == {epoch}:\n                raise KeyboardInterrupt\n{step}"
+    result = tiny.train(changes=[(step, stop)])
+    assert result.status == 130
+    assert words in result.err
+    assert result.err.count("\n") == 1
+    if epoch == 1:
+        assert "--resume" in result.err
+        works(tiny.train("--resume", changes=[(stop, step)]))
+
+
+@pytest.mark.parametrize("line", ["train_dataset = ", "loss_function = ", "for epoch in "])
+def test_ctrl_c_in_a_resumed_run(line: str, tiny: Tiny) -> None:
+    """Before its first step: the epochs of the run that it goes on with are not lost."""
+    works(tiny.train())
+    stop = f"    raise KeyboardInterrupt\n    {line}"
+    result = tiny.train("--resume", "--epochs", 3, changes=[(f"    {line}", stop)])
+    assert result.status == 130
+    assert result.err.startswith("stopped")
+    assert "before the first epoch" not in result.err
+    assert result.err.count("\n") == 1
+
+
+# ---- files of an earlier run ----
+
+
+def test_an_earlier_runs_files_are_kept_once(tiny: Tiny, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    runs = []
+    for seed in (1, 2, 3):
+        result = works(tiny.train("--output-dir", out, "--seed", seed))
+        assert len(result.lines("an earlier run's files are kept")) == (seed > 1)
+        runs.append(files(out))
+    _, second, third = runs
+    assert third.keys() == second.keys()
+    assert len(third) == 10
+    for end in (".pth", "_last.pth", "_results.png", "_mistakes.png"):
+        name, previous = f"AlexNet{end}", f"AlexNet{end.replace('.', '_previous.')}"
+        assert third[previous] == second[name] != third[name]
+    assert third["class_indices_AlexNet_previous.json"] == second["class_indices.json"]
+    works(tiny.predict("--output-dir", out, "--weights", out / "AlexNet_previous.pth"))
+
+
+def test_a_kept_copy_keeps_the_names_of_its_classes(tiny: Tiny, tmp_path: Path) -> None:
+    """When a later run has other classes, and one more class."""
+    photos, tiny.data = tiny.data, draw_data_set(tmp_path / "cats", CATS)
+    works(tiny.train())
+    cats = tiny.folder / "AlexNet_cats.pth"
+    shutil.copy2(tiny.folder / "AlexNet.pth", cats)
+    tiny.data = draw_data_set(tmp_path / "dogs", DOGS)
+    works(tiny.train())
+    works(tiny.train())  # now the dogs' files are the previous ones
+    tiny.data = photos
+    assert names_for(tiny, cats) == set(CATS)
+    assert names_for(tiny, tiny.folder / "AlexNet.pth") == set(DOGS)
+    assert names_for(tiny, tiny.folder / "AlexNet_previous.pth") == set(DOGS)
+
+
+def test_the_names_that_another_nets_weights_need_are_kept(
+    helpers: ModuleType, tmp_path: Path
+) -> None:
+    names = tmp_path / "class_indices.json"
+    vgg11, vgg16 = tmp_path / "vgg11Net.pth", tmp_path / "vgg16Net.pth"
+    # as another program may have written them
+    text = json.dumps({"1": "rote Rose", "0": "Gänseblümchen"}, indent=1).replace("\n", "\r\n")
+    names.write_text(f"\ufeff{text}", encoding="utf-8", newline="")
+    for path in (vgg11, tmp_path / "resnet34-pre.pth"):
+        torch.save({}, path)
+    helpers.run(lambda: helpers.begin_run(NEW_RUN, vgg16, {0: "Gänseblümchen", 1: "rote Rose"}))
+    assert not list(tmp_path.glob("class_indices_*"))  # they are the same
+    helpers.run(lambda: helpers.begin_run(NEW_RUN, vgg16, {0: "cat", 1: "dog"}))
+    names.write_text('{"0": "cat", "1": "dog"}', encoding="utf-8")
+    assert helpers.read_classes(vgg11) == {"0": "Gänseblümchen", "1": "rote Rose"}
+    kept = [path.name for path in tmp_path.glob("class_indices_*")]
+    assert kept == ["class_indices_vgg11Net.json"]  # ImageNet's weights have others
+
+
+def test_names_that_may_be_anothers_are_refused(tiny: Tiny, tmp_path: Path) -> None:
+    """A copy that is newer than its names, where class_indices.json has others."""
+    photos, tiny.data = tiny.data, draw_data_set(tmp_path / "cats", CATS)
+    works(tiny.train())
+    copy = tiny.folder / "AlexNet_cats.pth"
+    shutil.copy2(tiny.folder / "AlexNet.pth", copy)
+    tiny.data = draw_data_set(tmp_path / "dogs", DOGS)
+    works(tiny.train())
+    tiny.data = photos
+    assert names_for(tiny, copy) == set(CATS)
+    shutil.copy(tiny.folder / "AlexNet.pth", copy)  # the dogs' net takes that name
+    os.utime(copy, ns=(2**61, 2**61))
+    result = tiny.predict("--weights", copy)
+    fails(result, copy, "class_indices_AlexNet_cats.json", "class_indices.json", "delete")
+    (tiny.folder / "class_indices_AlexNet_cats.json").unlink()
+    assert names_for(tiny, copy) == set(DOGS)
+
+
+@pytest.mark.parametrize("moved", [".pth", "_last.pth", "_results.png"])
+def test_generations_are_not_mixed(moved: str, tiny: Tiny) -> None:
+    """Whatever of a run is moved away, the next run's previous files are of that run alone."""
+    for seed in (1, 2):
+        works(tiny.train("--seed", seed))
+    (tiny.folder / f"AlexNet{moved}").rename(tiny.folder / "moved")
+    second = files(tiny.folder)
+    works(tiny.train("--seed", 3))
+    third = files(tiny.folder)
+    for end in (".pth", "_last.pth", "_results.png", "_mistakes.png"):
+        previous = f"AlexNet{end.replace('.', '_previous.')}"
+        assert third.get(previous) == second.get(f"AlexNet{end}"), previous
+
+
+def test_old_names_meet_no_new_weights(tiny: Tiny, tmp_path: Path) -> None:
+    """AlexNet_previous.pth, whose names are lost, does not get those of one before it."""
+    photos, cats = tiny.data, draw_data_set(tmp_path / "cats", CATS)
+    tiny.data = cats
+    works(tiny.train())
+    tiny.data = draw_data_set(tmp_path / "dogs", DOGS[:2])
+    works(tiny.train())
+    (tiny.folder / "class_indices.json").unlink()
+    tiny.data = cats
+    works(tiny.train())
+    tiny.data = photos
+    result = tiny.predict("--weights", tiny.folder / "AlexNet_previous.pth")  # of dogs
+    assert "siamese" not in result.out
+
+
+class Runs:
+    """What train.py does with its files, without training; each file says whose it is."""
+
+    def __init__(self, helpers: ModuleType, folder: Path):
+        self.helpers = helpers
+        self.folder = folder
+        self.save_path = folder / "AlexNet.pth"
+        self.last_path = folder / "AlexNet_last.pth"
+
+    def run(self, name: str) -> None:
+        """A run whose only class is called like the run."""
+
+        def main() -> None:
+            self.helpers.begin_run(NEW_RUN, self.save_path, {0: name})
+            self.helpers.save(json.dumps({0: name}), self.folder / "class_indices.json")
+            self.helpers.save({"weights of": name}, self.save_path)
+            self.helpers.save({"state of": name}, self.last_path)
+
+        self.helpers.run(main)
+
+    def owner(self, path: Path) -> str:
+        (name,) = torch.load(path, weights_only=True).values()
+        return name
+
+    def check(self) -> None:
+        """All weights have their own classes, and a run to resume has its best weights."""
+        for weights in self.folder.glob("AlexNet*.pth"):
+            if "_last" not in weights.name:
+                assert self.helpers.read_classes(weights) == {"0": self.owner(weights)}
+        if self.last_path.exists():
+            assert self.owner(self.last_path) == self.owner(self.save_path)
+
+
+def test_weights_keep_their_names_whenever_a_run_stops(helpers: ModuleType, tmp_path: Path) -> None:
+    """Killed before each of the calls that change a file, in a folder with two runs' files."""
+    operations = [(Path, "replace"), (Path, "unlink"), (helpers.shutil, "copyfile")]
+    stopped = True
+    at = 0
+    while stopped:
+        at += 1
+        runs = Runs(helpers, tmp_path / f"stopped at {at}")
+        runs.run("first")
+        runs.run("second")
+        stopped = is_stopped(at, Killed, operations, runs.run, "third")
+        runs.check()
+        runs.run("fourth")
+        runs.check()
+    assert at >= 9
+
+
+def test_a_run_without_a_completed_epoch_does_not_mix_generations(
+    helpers: ModuleType, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    """Its weights were saved, and then the disk was full for AlexNet_last.pth."""
+    runs = Runs(helpers, tmp_path)
+    runs.run("first")
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "last_path", tmp_path / "no folder.txt" / "AlexNet_last.pth")
+        (tmp_path / "no folder.txt").write_text("", encoding="utf-8")
+        with pytest.raises(SystemExit, match="cannot write"):
+            runs.run("second")
+    runs.run("third")
+    runs.check()
+    last, best = tmp_path / "AlexNet_last_previous.pth", tmp_path / "AlexNet_previous.pth"
+    if last.exists():
+        assert runs.owner(last) == runs.owner(best)
+
+
+# ---- two runs at once ----
+
+
+def test_a_second_run_in_the_same_folder_is_refused(tiny: Tiny) -> None:
+    """Until the first has ended; it may have been killed."""
+    script = tiny.folder / "train.py"
+    process = start(script, "--data-path", tiny.data, "--epochs", 100_000, "--workers", 0)
+    try:
+        wait_for(tiny.last_path, process)
+        for more in ([], ["--resume"]):
+            result = tiny.train(*more)
+            fails(result, "another run", tiny.folder, "--output-dir")
+        assert not (tiny.folder / "AlexNet_previous.pth").exists()
+        works(tiny.predict())  # it only reads
+    finally:
+        process.kill()
+        process.join()
+    epochs = len(tiny.history())
+    result = works(tiny.train("--resume", "--epochs", epochs + 1))
+    assert len(result.lines(f"[epoch {epochs + 1}]")) == 1
+
+
+def test_a_process_may_train_again_in_the_same_folder(tiny: Tiny) -> None:
+    """As in a notebook, whose process goes on after a run, and after one that has failed."""
+    works(tiny.train())
+    fails(tiny.train("--resume", "--epochs", 3, "--data-path", tiny.folder), "train")
+    works(tiny.train("--resume", "--epochs", 3))
+    works(tiny.train())
+
+
+def test_a_drive_without_locks_is_no_obstacle(
+    helpers: ModuleType, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    if sys.platform == "win32":
+        place, name = helpers.msvcrt, "locking"
+    else:
+        place, name = helpers.fcntl, "lockf"
+
+    def fail(*args: object) -> None:
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(place, name, fail)
+    helpers.run(lambda: helpers.claim_folder(tmp_path))
