@@ -44,5 +44,6 @@ def random_test_image(root: Path, folder: Path) -> tuple[Path, int, int]:
     number = random.randrange(len(test_set))
     image, label = test_set[number]
     path = folder / "Lenet_test_image.png"
+    folder.mkdir(parents=True, exist_ok=True)
     image.save(path)
     return path, number, label

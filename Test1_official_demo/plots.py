@@ -33,7 +33,7 @@ CHINESE_FONTS = [
 def plain_style() -> Iterator[None]:
     """matplotlib's own style, not the user's, which may need LaTeX; with a font for Chinese names.
 
-    Letters that no font has are named once, at the end.
+    Letters that no font has are counted in one line at the end.
     """
     from matplotlib import font_manager, style  # only now: data workers have no use for it
 
@@ -56,7 +56,7 @@ def plain_style() -> Iterator[None]:
 
 
 def printable(text: str) -> str:
-    """The text, with letters escaped that are none: of a file name in another encoding."""
+    """The text, with escapes for what is not Unicode, as in a file name of another encoding."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -70,7 +70,7 @@ def new_figure(path: Path, width: float, height: float, show: bool = True) -> It
     from matplotlib.figure import Figure
 
     with plain_style(), matplotlib.rc_context({"savefig.bbox": "tight"}):
-        if not show:  # no word with pyplot, which looks for a screen
+        if not show:  # without pyplot, which looks for a screen
             figure = Figure(figsize=(width, height), layout="constrained")
             yield figure
             save(figure, path)

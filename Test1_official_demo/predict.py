@@ -42,13 +42,14 @@ def main() -> None:
     net.to(device)
     net.eval()
 
+    unreadable = []  # what cannot be read is named in the end
     if args.images:
-        image_paths, note = images_in(args.images), ""
+        image_paths, note = images_in(args.images, unreadable), ""
     else:
         image_path, number, label = random_test_image(args.data_path, args.output_dir)
         image_paths, note = [image_path], f"  true class: {classes[label]} (test image {number})"
 
-    predictions, unreadable = [], []
+    predictions = []
     for image_path in readable(image_paths, unreadable):
         picture = open_image(image_path)  # Image.open, then turned upright and made RGB
         im = transform(picture)  # [3, 32, 32]

@@ -82,7 +82,7 @@ def main() -> None:
         num_workers=args.workers,
         pin_memory=device.type == "cuda",  # from pinned memory, images go to a GPU faster
     )
-    manual_seed(args.seed)  # the same first weights each time
+    manual_seed(args.seed)  # the same random numbers each time: first weights
     val_loader = DataLoader(val_set, batch_size=len(val_set), shuffle=False)
     val_image, val_label = next(iter(val_loader))  # read once: [10000, 3, 32, 32] and [10000]
     # the same pictures, 200 at a time
@@ -91,7 +91,7 @@ def main() -> None:
     net = LeNet()
     net.to(device)
     loss_function = nn.CrossEntropyLoss()
-    # fused=True is for speed; Adam, AdamW, SGD and Adagrad know it, others need it taken out
+    # fused=True is for speed; Adam, AdamW and SGD know it (Adagrad too, on a GPU in a new torch)
     optimizer = optim.Adam(net.parameters(), lr=args.lr, fused=True)
 
     history = []  # one dict per epoch; each column of numbers is drawn
@@ -172,6 +172,7 @@ def main() -> None:
     print(f"best test_accuracy: {best_acc:.3f}, with the weights in {save_path}")
     net.load_state_dict(read_weights(save_path))  # the best epoch's, to draw its mistakes
     draw_mistakes(save_path, net, validate_loader, cla_dict)
+    print("python predict.py photo.jpg tells the class of a photo, with these weights")
 
 
 if __name__ == "__main__":

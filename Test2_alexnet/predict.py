@@ -41,13 +41,14 @@ def main() -> None:
     net.to(device)
     net.eval()  # dropout is off
 
+    unreadable = []  # what cannot be read is named in the end
     if args.images:
-        image_paths, note = images_in(args.images), ""
+        image_paths, note = images_in(args.images, unreadable), ""
     else:
         image_path, true_class = random_image(args.data_path / "val", class_indict)
         image_paths, note = [image_path], f"  true class: {true_class}"
 
-    predictions, unreadable = [], []
+    predictions = []
     for image_path in readable(image_paths, unreadable):
         picture = open_image(image_path)  # Image.open, then turned upright and made RGB
         img = data_transform(picture)  # [3, 224, 224]

@@ -43,20 +43,21 @@ def main() -> None:
     weights_path = args.weights or args.output_dir / f"{args.model_name}Net.pth"
     # class_indices.json, which lies beside them: {"0": "daisy", "1": "dandelion", ...}
     class_indict = read_classes(weights_path)
-    weights = lesson_weights(read_weights(weights_path))  # others count the layers in another way
+    weights = lesson_weights(read_weights(weights_path))  # torchvision's names become the lesson's
     width = classifier_width(weights)  # the lesson's 2048, or what the file has
     net = vgg(args.model_name, num_classes=len(class_indict), width=width)
     net.load_state_dict(weights)
     net.to(device)
     net.eval()  # dropout is off
 
+    unreadable = []  # what cannot be read is named in the end
     if args.images:
-        image_paths, note = images_in(args.images), ""
+        image_paths, note = images_in(args.images, unreadable), ""
     else:
         image_path, true_class = random_image(args.data_path / "val", class_indict)
         image_paths, note = [image_path], f"  true class: {true_class}"
 
-    predictions, unreadable = [], []
+    predictions = []
     for image_path in readable(image_paths, unreadable):
         picture = open_image(image_path)  # Image.open, then turned upright and made RGB
         img = data_transform(picture)  # [3, 224, 224]

@@ -1,6 +1,6 @@
 """Train a VGG on the flower photos, or on your own: --data-path PATH.
 
-PATH holds train/<class>/*.jpg and val/<class>/*.jpg. It writes vgg16Net.pth (the weights of the
+PATH holds train/<class>/*.jpg and val/<class>/*.jpg. Written are vgg16Net.pth (the weights of the
 best epoch), class_indices.json (the names of the classes), vgg16Net_last.pth (all that --resume
 needs), vgg16Net_results.png (loss and accuracy) and vgg16Net_mistakes.png (what went wrong).
 """
@@ -40,7 +40,7 @@ data_transform = {
     ),
     "val": transforms.Compose(
         [
-            transforms.Resize((224, 224)),  # (224, 224): 224 alone would keep the shape
+            transforms.Resize((224, 224)),  # both sides; 224 alone would keep the aspect ratio
             transforms.ToTensor(),
             transforms.Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
         ]
@@ -90,7 +90,7 @@ def main() -> None:
     net = vgg(args.model_name, num_classes=len(cla_dict), init_weights=True)
     net.to(device)
     loss_function = nn.CrossEntropyLoss()
-    # fused=True is for speed; Adam, AdamW, SGD and Adagrad know it, others need it taken out
+    # fused=True is for speed; Adam, AdamW and SGD know it (Adagrad too, on a GPU in a new torch)
     optimizer = optim.Adam(net.parameters(), lr=args.lr, fused=True)
 
     history = []  # one dict per epoch; each column of numbers is drawn
@@ -159,6 +159,7 @@ def main() -> None:
     print(f"best val_accuracy: {best_acc:.3f}, with the weights in {save_path}")
     net.load_state_dict(read_weights(save_path))  # the best epoch's, to draw its mistakes
     draw_mistakes(save_path, net, validate_loader, cla_dict)
+    print("python predict.py photo.jpg tells the class of a photo, with these weights")
 
 
 if __name__ == "__main__":

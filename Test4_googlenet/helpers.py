@@ -32,7 +32,7 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-# here, since an older Python cannot import other files of the lesson
+# before the first annotation such as "int | None", which an older Python cannot evaluate
 if sys.version_info < (3, 10):  # noqa: UP036
     sys.exit(f"error: Python 3.10 or newer is needed, and this is {sys.version.split()[0]}")
 
@@ -40,15 +40,19 @@ HERE = Path(__file__).resolve().parent
 # folders that systems make for themselves
 HIDDEN = {"__macosx", "@eadir", "$recycle.bin", "system volume information"}
 MAX_PIXELS = 178_956_970  # of an image that is not a JPEG
-Image.MAX_IMAGE_PIXELS = (
-    2**28
-)  # Pillow refuses twice as many; its own limit is below what phones take
+# Pillow refuses twice as many; its own limit is below what phones take
+Image.MAX_IMAGE_PIXELS = 2**28
 LOCKS: list[IO] = []  # open files, which hold the locks of claim_folder until run() closes them
 GET_TORCH = "https://pytorch.org/get-started/locally/"
 
 
 class UserError(Exception):
     """Something the user can put right. The message is one line: what is wrong, and what to do."""
+
+    def __init__(self, message: str):
+        if not message.startswith("Caught "):  # by a data worker, whose traceback it begins with
+            message = message.replace("\n", "\\n")  # of a file's name
+        super().__init__(message)
 
 
 # ---- running a script ----
@@ -66,6 +70,7 @@ def run(main: Callable[[], None]) -> None:
         sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
         sys.stderr.reconfigure(errors="backslashreplace")
     try:
+        check_folder(main)
         main()
     except UserError as error:
         sys.exit(f"error: {one_line(error)}")
@@ -73,16 +78,16 @@ def run(main: Callable[[], None]) -> None:
         print(stopped(local_variables(main, error)), file=sys.stderr)
         sys.exit(130)
     except OSError as error:
-        if str(error).startswith("Caught "):  # in a worker, by a data set of the learner's own
+        if is_from_other_code(error):  # the learner's own: its traceback is wanted
             raise
         sys.exit(f"error: {one_line(error)}")
     except (RuntimeError, MemoryError) as error:
-        if str(error).startswith("Error(s) in loading state_dict"):
+        if is_from_loading(error, main):
             variables = local_variables(main, error)
             path = variables.get("weights_path", "the weights file")
             sys.exit(f"error: {does_not_fit(path, error, variables.get('class_indict'))}")
         advice = limit_of_the_machine(error)
-        if not advice:
+        if not advice or is_too_much_asked(error):
             raise  # a mistake in the code: its traceback is wanted
         sys.exit(f"error: {one_line(error)}: {advice}")
     finally:
@@ -105,6 +110,41 @@ def one_line(error: BaseException) -> str:
     return lines[0]
 
 
+def check_folder(main: Callable[[], None]) -> None:
+    """A UserError if a notebook has kept another folder's modules, and would train its net."""
+    if main.__module__ == "__main__" and Path(main.__code__.co_filename).resolve().parent != HERE:
+        raise UserError(f"the modules of {HERE} are loaded in this Python: start the kernel anew")
+
+
+def is_from_other_code(error: OSError) -> bool:
+    """Whether it was not raised in a file of ours that opens files, or was raised in a worker."""
+    if str(error).startswith("Caught "):
+        return True
+    for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
+        file = Path(frame.f_code.co_filename)
+        if file.parent == HERE:
+            return file.name not in ("helpers.py", "plots.py", "cifar10.py", "pretrained.py")
+    return False
+
+
+def is_too_much_asked(error: BaseException) -> bool:
+    """Whether a learner's own line has asked the CPU for memory: np.zeros of terabytes."""
+    if not isinstance(error, MemoryError) and "DefaultCPUAllocator" not in str(error):
+        return False
+    file = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+    return file.parent == HERE and file.name != "helpers.py"
+
+
+def is_from_loading(error: BaseException, main: Callable[[], None]) -> bool:
+    """Whether it is of the lesson's own line that loads weights, and not of another net's."""
+    if not str(error).startswith("Error(s) in loading state_dict"):
+        return False
+    for frame in traceback.extract_tb(error.__traceback__):
+        if frame.name == main.__name__:
+            return re.search(r"load_state_dict\((read_weights\(|weights\b)", frame.line) is not None
+    return False
+
+
 def local_variables(main: Callable[[], None], error: BaseException) -> dict:
     """The variables of main() when the error ended it."""
     for frame, _ in traceback.walk_tb(error.__traceback__):
@@ -120,19 +160,19 @@ def stopped(variables: dict) -> str:
     # without --resume, and before `history` is there, the file is still an earlier run's
     is_this_runs = variables["args"].resume or "history" in variables
     if not is_this_runs or not variables["last_path"].exists():
-        return "stopped before the first epoch was completed"
-    epochs = len(torch.load(variables["last_path"], mmap=True, weights_only=True)["history"])
-    return f"stopped: --resume goes on after epoch {epochs}"
+        return "stopped before the first epoch was completed; without --resume it begins anew"
+    saved = torch.load(variables["last_path"], map_location="cpu", mmap=True, weights_only=True)
+    return f"stopped: --resume goes on after epoch {len(saved['history'])}"
 
 
 def limit_of_the_machine(error: BaseException) -> str:
     """What helps, where torch says that the machine's limit is reached; else nothing."""
     text = one_line(error)
-    if text.startswith("DataLoader worker (pid"):
+    if re.match(r"DataLoader worker \(pid(\(s\))? [\d, ]+\) (is killed|exited)", text):
         return (
             "--workers 0 loads images without workers; docker run --shm-size=2g gives them memory"
         )
-    if "</torch_" in text:  # a piece of shared memory
+    if re.search(r"unable to (open|mmap|write|resize|allocate).*</torch_", text):
         return (
             "it is for data workers; --workers 0 does without, docker run --shm-size=2g gives more"
         )
@@ -208,8 +248,10 @@ class Parser(argparse.ArgumentParser):
 
     def parse_args(self, *args: object, **kwargs: object) -> argparse.Namespace:
         options = super().parse_args(*args, **kwargs)
+        if options.device == default_device().partition(":")[0]:
+            options.device = default_device()  # cuda is cuda:0, or this process's under torchrun
         try:
-            options.device = str(torch.zeros(1, device=options.device).device)  # cuda is cuda:0
+            options.device = str(torch.zeros(1, device=options.device).device)
         except (RuntimeError, AssertionError) as error:
             self.error(f"--device {options.device}: {one_line(error)}{advice_on_device(error)}")
         if getattr(options, "amp", False) and not has_bfloat16(torch.device(options.device)):
@@ -273,7 +315,7 @@ def default_workers() -> int:
     if not torch.accelerator.is_available():
         return 0
     cpus = os.cpu_count() or 1
-    if hasattr(os, "sched_getaffinity"):  # in a container, the other number is the host's
+    if hasattr(os, "sched_getaffinity"):  # without CPUs that taskset or --cpuset-cpus rules out
         cpus = len(os.sched_getaffinity(0))
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))  # set by torchrun: they share the CPUs
     return min(4, cpus // processes)
@@ -358,13 +400,20 @@ def can_be_image(path: Path) -> bool:
 
 
 def find_images(folder: Path) -> list[Path]:
-    """The images in a folder and the folders in it, sorted. What is left out is counted and named.
+    """The images in a folder and the folders in it, sorted, without hidden ones.
+
+    Other files are counted in a printed line, which names the first.
 
     Raises:
         UserError: there are none.
     """
     images, others = [], []
-    for place, _, names in os.walk(folder, followlinks=True):
+    seen = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        if os.path.realpath(place) in seen:  # a link back to a folder above it
+            folders.clear()
+            continue
+        seen.add(os.path.realpath(place))
         for path in [Path(place, name) for name in names]:
             if is_hidden(path.relative_to(folder)):
                 continue
@@ -379,7 +428,7 @@ def find_images(folder: Path) -> list[Path]:
     return sorted(images)
 
 
-def open_image(path: Path) -> Image.Image:
+def open_image(path: str | Path) -> Image.Image:
     """Read an image file as an upright RGB picture: transparent places become white.
 
     A large JPEG is decoded at a half, a quarter or an eighth of its size, with 800 pixels or more
@@ -391,13 +440,14 @@ def open_image(path: Path) -> Image.Image:
     try:
         if not Path(path).is_file():
             raise FileNotFoundError("there is no such file")  # opening a FIFO would wait for ever
-        with warnings.catch_warnings(), Image.open(path) as image:
-            warnings.simplefilter("ignore")  # about odd EXIF entries
-            if image.format not in ("JPEG", "MPO") and image.width * image.height > MAX_PIXELS:
-                raise ValueError(f"it has more than {MAX_PIXELS:,} pixels")
-            image.draft(None, (800, 800))
-            has_16_bits = image.mode.startswith("I;16") or image.format == "PNG"
-            return to_rgb(upright(image), has_16_bits)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about odd EXIF entries and many pixels
+            with Image.open(path) as image:
+                if image.format not in ("JPEG", "MPO") and image.width * image.height > MAX_PIXELS:
+                    raise ValueError(f"it has more than {MAX_PIXELS:,} pixels")
+                image.draft(None, (800, 800))
+                has_16_bits = image.mode.startswith("I;16") or image.format in ("PNG", "PPM")
+                return to_rgb(upright(image), has_16_bits)
     except Exception as error:  # garbage makes Pillow's decoders fail in any way
         raise UserError(f"cannot read the image {path}: {one_line(error)}") from None
 
@@ -418,10 +468,10 @@ def to_rgb(image: Image.Image, has_16_bits: bool) -> Image.Image:
     if image.mode == "F":
         raise ValueError("it has 32 bits per channel, not 8 or 16")
     if image.mode.startswith("I"):
+        image = image.convert("I")  # getextrema knows I and I;16, not I;16B
         brightest = image.getextrema()[1]
         if brightest > 65535:
             raise ValueError("it has 32 bits per channel, not 8 or 16")
-        image = image.convert("I")
         if has_16_bits or brightest > 255:  # Pillow's own conversion cuts what is above 255
             image = image.point(lambda value: value / 257)
         image = image.convert("L")
@@ -474,8 +524,8 @@ class ImageFolder(datasets.ImageFolder):
         classes = class_folders(directory)
         if len(classes) < 2:
             raise UserError(
-                f"{directory} should hold one folder of images for each class, "
-                f"and holds {len(classes)} folders"
+                f"{directory} should hold one folder of images for each class, two or more, "
+                f"and holds {len(classes)}"
             )
         return classes, {name: index for index, name in enumerate(classes)}
 
@@ -492,8 +542,8 @@ class ImageFolder(datasets.ImageFolder):
     def __getstate__(self) -> dict:
         """For a data worker: names and labels as tensors, which reach it through shared memory.
 
-        A worker that is spawned imports torch before it reads what it is sent, and its start waits
-        for that, unless it is little.
+        A spawned worker imports torch before it reads what it is sent, and a pipe holds little: the
+        main process would wait for that import, and the workers would start one by one.
         """
         names = "\0".join(os.path.relpath(path, self.root) for path, _ in self.samples)
         names = torch.frombuffer(bytearray(os.fsencode(names)), dtype=torch.uint8)
@@ -525,18 +575,20 @@ def how_to_get_photos(data_path: Path) -> str:
     return f"put photos into {data_path / 'train' / '<class>'} and {data_path / 'val' / '<class>'}"
 
 
-def images_in(paths: list[Path]) -> list[Path]:
+def images_in(paths: list[Path], unreadable: list[str]) -> list[Path]:
     """The images that `paths` name, and those in folders.
 
-    Raises:
-        UserError: a folder holds none.
+    What is wrong with a folder is added to `unreadable`.
     """
     images = []
     for path in paths:
-        if path.is_dir():
-            images += find_images(path)
-        else:
+        if not path.is_dir():
             images.append(path)
+            continue
+        try:
+            images += find_images(path)
+        except UserError as error:
+            unreadable.append(str(error))
     return images
 
 
@@ -587,11 +639,14 @@ class DataLoader(torch.utils.data.DataLoader):
     """torch's DataLoader, but for two things.
 
     Each batch has a random seed of its own, drawn where the batches are: what is drawn at random
-    for it is the same however many workers load the batches, and after --resume. And the workers
-    live as long as the loader, since on Windows and macOS each start takes seconds; what is changed
-    in the data set after the first epoch reaches them with persistent_workers=False alone.
+    for it is the same however many workers load the batches, and after --resume.
 
-    Its batch_size is None, and its sampler and dataset are wrapped.
+    The workers live as long as the loader, since on Windows and macOS each start takes seconds.
+    They work on a copy of the data set: a change that is made after the first epoch does not reach
+    them, unless persistent_workers=False.
+
+    Of its attributes, batch_size is None, dataset and batch_sampler are wrapped, and sampler is not
+    the one that was given: keep your own name for that, to call its set_epoch.
     """
 
     def __init__(
@@ -617,6 +672,8 @@ class DataLoader(torch.utils.data.DataLoader):
             drop_last=drop_last,
             generator=generator,
         ).batch_sampler
+        if isinstance(dataset, torch.utils.data.IterableDataset):
+            raise ValueError("an IterableDataset: only torch.utils.data.DataLoader itself takes it")
         if batches is None:
             raise ValueError("batch_size=None: only torch.utils.data.DataLoader itself takes it")
         options.setdefault("persistent_workers", num_workers > 0)
@@ -626,7 +683,8 @@ class DataLoader(torch.utils.data.DataLoader):
             num_workers=num_workers,
             collate_fn=as_it_is,
             pin_memory=pin_memory,
-            generator=torch.Generator(),  # or workers would take a number from the net's dropout
+            # each epoch takes a number from it, which would else be one of dropout's
+            generator=torch.Generator(),
             **options,
         )
 
@@ -646,9 +704,10 @@ class SeededBatches:
         return len(self.batches)
 
     def __iter__(self) -> Iterator[list[int]]:
-        # a generator of their own: batches are drawn ahead of the net's dropout, or beside it
+        # of their own: with workers, batches are drawn some steps ahead, and numbers shared with
+        # the net's dropout would depend on --workers
         generator = torch.Generator().manual_seed(torch.randint(2**31, ()).item())
-        for indices in self.batches:
+        for indices in list(self.batches):  # all at once: a sampler too may draw numbers
             yield [torch.randint(2**31, (), generator=generator).item(), *indices]
 
 
@@ -669,6 +728,12 @@ class SeededDataset:
         if name == "dataset":  # asked for while it is unpickled
             raise AttributeError(name)
         return getattr(self.dataset, name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in ("dataset", "collate_fn"):
+            super().__setattr__(name, value)
+        else:
+            setattr(self.dataset, name, value)
 
     def __getitems__(self, batch: list[int]) -> object:
         seed, *indices = batch
@@ -755,7 +820,7 @@ def save(content: object, path: Path) -> None:
         rename(part, path)
     except (OSError, RuntimeError) as error:  # a RuntimeError is torch's
         with contextlib.suppress(OSError):
-            part.unlink()
+            part.unlink()  # now already: how much space is free without it may be the reason
         raise UserError(f"cannot write {path}: {why_not_written(error, content, path)}") from None
     except ValueError as error:  # matplotlib's: it does not know the ending
         raise UserError(f"cannot write {path}: {one_line(error)}") from None
@@ -780,8 +845,11 @@ def why_not_written(error: Exception, content: object, path: Path) -> str:
     with contextlib.suppress(OSError):
         free = shutil.disk_usage(path.parent).free / 1e6
         needed = size_in_bytes(content) / 1e6
+        says_so = re.search("unexpected pos|iostream error|file write failed", str(error))
         if free < needed or getattr(error, "errno", 0) == errno.ENOSPC:
             return f"the disk is full: {needed:,.1f} MB are needed, and {free:,.1f} MB are free"
+        if says_so:
+            return f"{one_line(error)}: the disk is full, or a quota is reached"
     return one_line(error)
 
 
@@ -852,13 +920,11 @@ def check_resume(save_path: Path, cla_dict: dict[int, str]) -> None:
             f"--resume needs {save_path}, the best weights so far, and it is gone: "
             "put it back, or start without --resume"
         )
-    if names_of(save_path).exists():
-        found = read_classes(save_path)
-        if found != {str(index): name for index, name in cla_dict.items()}:
-            raise UserError(
-                f"the run to resume has other classes ({names_of(save_path)}) than the data set: "
-                "--output-dir names another folder"
-            )
+    if read_classes(save_path) != {str(index): name for index, name in cla_dict.items()}:
+        raise UserError(
+            f"the run to resume has other classes ({names_of(save_path)}) than the data set: "
+            "--output-dir names another folder"
+        )
 
 
 def keep_previous(save_path: Path) -> None:
@@ -870,25 +936,30 @@ def keep_previous(save_path: Path) -> None:
     if any(path.exists() for path in files):
         print(f"an earlier run's files are kept as {previous.name} and so on")
     older = [path.with_stem(f"{path.stem}_previous") for path in files]
-    if files[0].exists():  # the run's files are all here: those kept before are another run's
+    if files[0].exists():  # this run is whole: what was kept before belongs to another
         for path in older:
             path.unlink(missing_ok=True)
     elif save_path.exists() and is_older(older[0], save_path):
-        older[0].unlink()  # of another run; if renaming was interrupted, it is newer
+        # not left by an interrupted call of this function: then _last_previous would be newer
+        older[0].unlink()
     if save_path.exists():
         previous.unlink(missing_ok=True)
         own_names(previous).unlink(missing_ok=True)
         if names_of(save_path).exists():
-            shutil.copyfile(names_of(save_path), own_names(previous))
-    for path in files:
+            names = names_of(save_path).read_text(encoding="utf-8-sig", errors="backslashreplace")
+            save(names, own_names(previous))
+            save(names, own_names(older[0]))
+    for path, kept in zip(files, older, strict=True):
         if path.exists():
-            path.replace(path.with_stem(f"{path.stem}_previous"))
+            path.replace(kept)
     own_names(save_path).unlink(missing_ok=True)  # they have gone with AlexNet_previous.pth
 
 
 def is_older(path: Path, other: Path) -> bool:
-    """Whether a file is there and was written before the other."""
-    return path.exists() and path.stat().st_mtime_ns < other.stat().st_mtime_ns
+    """Whether both files are there, and the first was written before the other."""
+    if not path.exists() or not other.exists():
+        return False
+    return path.stat().st_mtime_ns < other.stat().st_mtime_ns
 
 
 def keep_class_names(folder: Path, cla_dict: dict[int, str]) -> None:
@@ -899,14 +970,19 @@ def keep_class_names(folder: Path, cla_dict: dict[int, str]) -> None:
     with contextlib.suppress(UserError):  # it cannot be read: it is kept as it is
         if parse_classes(names) == {str(index): name for index, name in cla_dict.items()}:
             return
-    for weights in sorted(folder.glob("*.pth")):
-        if not own_names(weights).exists() and not weights.stem.endswith("-pre"):  # ImageNet's
-            shutil.copyfile(names, own_names(weights))
+    text = names.read_text(encoding="utf-8-sig", errors="backslashreplace")
+    for weights in sorted(folder.iterdir()):
+        own = own_names(weights)
+        is_weights = weights.suffix.lower() in (".pth", ".pt", ".bin", ".ckpt", ".tar")
+        # not ImageNet's; and names that are older than the weights are those of earlier weights
+        if is_weights and not weights.stem.endswith("-pre") and not is_older(weights, own):
+            save(text, own)
 
 
 def own_names(weights: Path) -> Path:
     """The file of the class names that belong to one weights file alone."""
-    return weights.with_name(f"class_indices_{weights.stem}.json")
+    name = weights.stem if weights.suffix == ".pth" else weights.name
+    return weights.with_name(f"class_indices_{name}.json")
 
 
 def names_of(weights: Path) -> Path:
@@ -944,13 +1020,14 @@ def read_classes(weights: Path) -> dict[str, str]:
     if not weights.exists():
         raise UserError(f"there is no {weights}{how_to_get_weights(weights)}")
     own, common = own_names(weights), weights.with_name("class_indices.json")
-    if not own.exists() and not weights.stem.endswith("_previous"):  # these are not common's
+    # the names of _previous weights are never those in class_indices.json
+    if not own.exists() and not weights.stem.endswith("_previous"):
         return parse_classes(common)
     class_indict = parse_classes(own)
     if is_older(own, weights) and common.exists() and parse_classes(common) != class_indict:
         raise UserError(
             f"{weights} is newer than {own.name}, and {common.name} has other names: "
-            "delete the one that is not its"
+            "delete the file that does not name the classes of these weights"
         )
     return class_indict
 
@@ -959,8 +1036,15 @@ def read_classes(weights: Path) -> dict[str, str]:
 
 
 def how_to_get_weights(path: Path) -> str:
-    """The command that makes a weights file in this script's folder."""
-    return f": {command(HERE / 'train.py')} makes it" if path.parent == HERE else ""
+    """What to do where a weights file is missing: another that is there, or the command."""
+    others = []
+    for other in sorted(path.parent.glob("*.pth")):
+        if not other.stem.endswith(("_last", "_last_previous", "-pre")):
+            others.append(str(other))
+    advice = f"; there is {others[0]}, which --weights can name" if others else ""
+    if path.parent == HERE:
+        advice += f": {command(HERE / 'train.py')} makes it"
+    return advice
 
 
 def read_file(path: Path) -> dict:
@@ -1008,9 +1092,11 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     inside = {name: value for name, value in content.items() if is_state_dict(value)}
     if len(inside) > 1:
         raise UserError(f"{path} holds several nets: {', '.join(map(str, inside))}")
+    if inside:
+        content = next(iter(inside.values()))
     weights = {}
-    for name, value in (next(iter(inside.values())) if inside else content).items():
-        if not isinstance(value, torch.Tensor):
+    for name, value in content.items():
+        if not isinstance(value, torch.Tensor) or name == "n_averaged":
             continue  # such as the number of epochs; a weight that is missing is found in loading
         name = str(name)
         while name.startswith(("module.", "_orig_mod.")):  # DataParallel's, torch.compile's
@@ -1112,7 +1198,7 @@ def options_of(args: argparse.Namespace) -> dict[str, object]:
 def load_checkpoint(path: Path, args: argparse.Namespace, **parts: object) -> dict:
     """Bring each part back to where save_checkpoint left it, and return the values saved beside.
 
-    What that means is said in restore.
+    See restore for what comes from the file and what from train.py.
     """
     saved = read_file(path)
     print(restore(saved, path, args, **parts))
@@ -1128,7 +1214,7 @@ def restore(saved: dict, path: Path, args: argparse.Namespace, **parts: object) 
 
     A scheduler is stepped as often as it had been, so the learning rate is that of a run that had
     these settings all along. ReduceLROnPlateau goes on with what it had counted. A learning rate
-    that was lowered by it, or by hand, stays lowered by the same factor.
+    that was lowered by it, or by hand after the first epoch, stays lowered by the same factor.
 
     Returns:
         a line on what was resumed, with the learning rate of each parameter group
@@ -1153,13 +1239,19 @@ def restore(saved: dict, path: Path, args: argparse.Namespace, **parts: object) 
                 "the scheduler is not resumed: "
                 "save_checkpoint and load_checkpoint need scheduler=scheduler"
             )
+    rates_reached = {}
     for name, part in parts.items():
         try:
             if part in optimizers:
+                rates_reached[part] = [
+                    group["lr"] for group in saved["state"][name]["param_groups"]
+                ]
                 load_optimizer(part, saved["state"][name])
             elif name not in schedulers:
                 part.load_state_dict(saved["state"][name])
         except RuntimeError as error:
+            if not str(error).startswith("Error(s) in loading state_dict"):
+                raise  # such as a GPU's memory that is full: run() says what helps
             raise UserError(does_not_fit(path, error) + changed) from None
         except ValueError:  # torch's, on parameter groups
             raise UserError(
@@ -1167,16 +1259,18 @@ def restore(saved: dict, path: Path, args: argparse.Namespace, **parts: object) 
                 f"start without --resume{changed}"
             ) from None
     epochs = len(saved["history"])
-    load_schedulers(schedulers, saved["state"], epochs)
+    load_schedulers(schedulers, saved["state"], rates_reached, epochs)
     rates = []
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             rates.append(str(group["lr"]))
             if group["lr"] != group["initial_lr"] and not schedulers:
-                rates[-1] += f" (the run began with {group['initial_lr']}; if a scheduler "
-                rates[-1] += "changed it, save_checkpoint and load_checkpoint need "
-                rates[-1] += "scheduler=scheduler)"
-    return f"resumed {path} after epoch {epochs}, lr {', '.join(rates)}{changed}"
+                rates[-1] += (
+                    f" (the run began with {group['initial_lr']}; if a scheduler changed it, "
+                    "save_checkpoint and load_checkpoint need scheduler=scheduler)"
+                )
+    done = "; all --epochs are done" if epochs >= getattr(args, "epochs", epochs + 1) else ""
+    return f"resumed {path} after epoch {epochs}, lr {', '.join(rates)}{changed}{done}"
 
 
 def changed_options(before: dict, args: argparse.Namespace) -> str:
@@ -1186,7 +1280,13 @@ def changed_options(before: dict, args: argparse.Namespace) -> str:
         if name in ("resume", "output_dir", "weights"):  # these matter at the start alone
             continue
         if name in before and before[name] != value:
-            changed.append(f"--{name.replace('_', '-')} {value} (was {before[name]})")
+            option = f"--{name.replace('_', '-')}"
+            if value is False:
+                changed.append(f"no {option}")
+            elif value is True:
+                changed.append(f"{option} (it had not)")
+            else:
+                changed.append(f"{option} {value} (was {before[name]})")
     return f"; options that differ from now on: {', '.join(changed)}" if changed else ""
 
 
@@ -1207,7 +1307,7 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:
     for group, now in zip(optimizer.param_groups, settings, strict=True):
         reached, began = group["lr"], group["initial_lr"]
         if now["lr"] == optimizer.defaults["lr"] and reached != began:
-            began = state["default_lr"]  # the group names no rate of its own
+            began = state["default_lr"]  # initial_lr was noted at the first save, perhaps too late
         for setting in ("momentum", "amsgrad", "centered"):
             if now.get(setting) and not group.get(setting):
                 raise ValueError(f"{setting} needs what the file does not hold")
@@ -1224,8 +1324,36 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:
                 values[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
 
 
-def load_schedulers(schedulers: dict[str, LRScheduler], states: dict, epochs: int) -> None:
-    """Bring schedulers to where they were after that number of epochs; see restore."""
+def can_be_stepped_again(states: dict) -> bool:
+    """Whether schedulers were stepped together, in whole steps, and by no loss."""
+    counts = set()
+    for state in states.values():
+        if "last_epoch" in state and "num_bad_epochs" not in state:
+            counts.add(state["last_epoch"])
+        if state.get("T_cur", 0) != int(state.get("T_cur", 0)):  # scheduler.step(epoch + i / steps)
+            return False
+    has_plateau = any("num_bad_epochs" in state for state in states.values())
+    return len(counts) <= 1 and not (has_plateau and counts)
+
+
+def load_schedulers(
+    schedulers: dict[str, LRScheduler], states: dict, rates: dict, epochs: int
+) -> None:
+    """Bring schedulers to where they were after that number of epochs; see restore.
+
+    Args:
+        states: of the schedulers, by their names
+        rates: that each optimizer's groups had reached
+    """
+    if not can_be_stepped_again({name: states[name] for name in schedulers}):
+        for name, scheduler in schedulers.items():
+            scheduler.load_state_dict(states[name])
+            groups = scheduler.optimizer.param_groups
+            for group, lr in zip(groups, rates[scheduler.optimizer], strict=True):
+                group["lr"] = lr
+        if schedulers:
+            print(f"{' and '.join(schedulers)} go on as they were: another --lr does not count")
+        return
     steps = {}
     for name, scheduler in schedulers.items():
         count = states[name].get("last_epoch")

@@ -88,12 +88,12 @@ def true_classes(paths: list[Path], folder: Path, names: list[str]) -> list[str]
     if not set(found) & set(names):
         folders = sorted(set(found) - {""})
         if folders:
-            print(f"no accuracy: none of the folders in {folder} is a class, {folders[0]} is not")
+            print(f"no accuracy: {folder} holds no folder of a class of the net, but {folders[0]}")
         return []
     for path, name in zip(paths, found, strict=True):
         if name not in names:
-            what = f"{name} is no class of the net" if name else f"{path.name} lies in no folder"
-            print(f"no accuracy: {what}, whose classes are {', '.join(names[:20])}")
+            what = f"{name} is no class" if name else f"{path.name} lies in no class folder"
+            print(f"no accuracy: {what}; the net's classes are {', '.join(names[:20])}")
             return []
     return found
 
@@ -144,6 +144,14 @@ def main() -> None:
     args = parser.parse_args()
     device = torch.device(args.device)  # the accelerator that torch finds, else the CPU
 
+    folder = args.folder
+    if folder.is_dir():
+        image_paths = find_images(folder)
+    elif folder.exists():
+        folder, image_paths = folder.parent, [folder]
+    else:
+        raise UserError(f"no folder {folder}, and no image")
+
     weights_path = args.weights
     if not weights_path:
         weights_path = args.output_dir / f"{args.model_name.replace('resn', 'resN')}.pth"
@@ -154,13 +162,6 @@ def main() -> None:
     net.to(device)
     net.eval()
 
-    folder = args.folder
-    if folder.is_dir():
-        image_paths = find_images(folder)
-    elif folder.exists():
-        folder, image_paths = folder.parent, [folder]
-    else:
-        raise UserError(f"no folder {folder}, and no image")
     loader = DataLoader(
         ImageFiles(image_paths),
         batch_size=args.batch_size,

@@ -1,6 +1,6 @@
 """Train a ResNet on the flower photos, or on your own: --data-path PATH.
 
-PATH holds train/<class>/*.jpg and val/<class>/*.jpg. It writes resNet34.pth (the weights of the
+PATH holds train/<class>/*.jpg and val/<class>/*.jpg. Written are resNet34.pth (the weights of the
 best epoch), class_indices.json (the names of the classes), resNet34_last.pth (all that --resume
 needs), resNet34_results.png (loss and accuracy) and resNet34_mistakes.png (what went wrong).
 """
@@ -121,7 +121,7 @@ def main() -> None:
     net.to(device)
     loss_function = nn.CrossEntropyLoss()
     params = [p for p in net.parameters() if p.requires_grad]  # fc's alone if frozen
-    # fused=True is for speed; Adam, AdamW, SGD and Adagrad know it, others need it taken out
+    # fused=True is for speed; Adam, AdamW and SGD know it (Adagrad too, on a GPU in a new torch)
     optimizer = optim.Adam(params, lr=args.lr, fused=True)
 
     save_name = args.model_name.replace("resn", "resN")  # resnet34: resNet34, as in the lesson
@@ -202,6 +202,7 @@ def main() -> None:
     print(f"best val_accuracy: {best_acc:.3f}, with the weights in {save_path}")
     net.load_state_dict(read_weights(save_path))  # the best epoch's, to draw its mistakes
     draw_mistakes(save_path, net, validate_loader, cla_dict)
+    print("python predict.py photo.jpg tells the class of a photo, with these weights")
 
 
 if __name__ == "__main__":

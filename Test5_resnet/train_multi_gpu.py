@@ -76,6 +76,8 @@ def main() -> None:
         "--freeze-layers", action="store_true", help="train the last layer, fc, alone"
     )
     args = parser.parse_args()
+    if args.resume and args.weights not in (None, "none"):
+        parser.error("--resume goes on with the weights of the run: leave out --weights")
     device = torch.device(args.device)
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))

@@ -1,6 +1,5 @@
 """The machines that learners have, simulated: the first minute, GPUs, spawned workers, consoles."""
 
-import builtins
 import contextlib
 import io
 import json
@@ -365,4 +364,24 @@ for folder in ("{plain.ALEXNET}", "{plain.GOOGLENET}", "{plain.ALEXNET}"):
         "0": "blue",
         "1": "red",
     }
-    assert builtins.open is open
+
+
+def test_a_folder_whose_run_never_began_and_then_another(clone: Path) -> None:
+    """%run A/train.py with a typing error in A's model.py, then %run B/train.py: one line."""
+    data = draw_data_set(clone / "data")
+    (clone / plain.ALEXNET / "model.py").write_text("raise AttributeError", encoding="utf-8")
+    code = f"""
+import contextlib, os, runpy, sys
+for folder in ("{plain.ALEXNET}", "{plain.RESNET}"):
+    path = os.path.join({str(clone)!r}, folder)
+    sys.path.insert(0, path)
+    sys.argv = ["train.py", "--data-path", {str(data)!r}, "--epochs", "1", "--device", "cpu"]
+    sys.modules.pop("model", None)
+    sys.modules.pop("pretrained", None)
+    with contextlib.suppress(AttributeError):
+        runpy.run_path(os.path.join(path, "train.py"), run_name="__main__")
+    sys.path.remove(path)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 1 and "start the kernel anew" in result.stderr
+    assert not list(clone.glob("*/*.pth"))

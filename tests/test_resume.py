@@ -13,6 +13,7 @@ from argparse import Namespace
 from multiprocessing import Process
 from pathlib import Path
 from types import ModuleType
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -233,7 +234,7 @@ def test_an_earlier_runs_files_are_kept_once(tiny: Tiny, tmp_path: Path) -> None
         runs.append(files(out))
     _, second, third = runs
     assert third.keys() == second.keys()
-    assert len(third) == 10
+    assert len(third) == 11
     for end in (".pth", "_last.pth", "_results.png", "_mistakes.png"):
         name, previous = f"AlexNet{end}", f"AlexNet{end.replace('.', '_previous.')}"
         assert third[previous] == second[name] != third[name]
@@ -433,3 +434,41 @@ def test_a_drive_without_locks_is_no_obstacle(
 
     monkeypatch.setattr(place, name, fail)
     helpers.run(lambda: helpers.claim_folder(tmp_path))
+
+
+def test_names_go_with_every_kind_of_weights_file_and_with_a_refreshed_copy(
+    helpers: ModuleType, tmp_path: Path
+) -> None:
+    def run(name: str) -> None:
+        helpers.keep_previous(tmp_path / "AlexNet.pth")
+        helpers.keep_class_names(tmp_path, {0: name, 1: "x"})
+        names = json.dumps({"0": name, "1": "x"})
+        helpers.save(names, tmp_path / "class_indices.json")
+        helpers.save({}, tmp_path / "AlexNet.pth")
+
+    copies = [tmp_path / name for name in ("best.pth", "best.pt", "best.bin", "best.pth.tar")]
+    for name in ("cat", "car"):
+        run(name)
+        for copy in copies:
+            shutil.copyfile(tmp_path / "AlexNet.pth", copy)
+    run("cat")
+    for copy in copies:
+        assert helpers.read_classes(copy)["0"] == "car", copy.name
+
+
+def test_names_are_kept_whole_or_not_at_all(
+    helpers: ModuleType, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    """A disk that is full while they are copied leaves no empty file that would pass for names."""
+    (tmp_path / "class_indices.json").write_text('{"0": "cat", "1": "x"}', encoding="utf-8")
+    (tmp_path / "kept.pth").touch()
+    with monkeypatch.context() as patch, pytest.raises(helpers.UserError, match="kept"):
+        patch.setattr(Path, "write_text", Mock(side_effect=OSError(28, "No space left")))
+        helpers.keep_class_names(tmp_path, {0: "car", 1: "x"})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["class_indices.json", "kept.pth"]
+
+
+def test_resuming_without_the_names_is_refused(tiny: Tiny) -> None:
+    works(tiny.train())
+    (tiny.folder / "class_indices.json").unlink()
+    fails(tiny.train("--resume", "--epochs", 3), "class_indices.json")

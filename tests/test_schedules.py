@@ -232,3 +232,35 @@ def test_a_group_that_no_longer_names_a_rate_of_its_own(
     again = optim.SGD(net.parameters(), lr=0.001)
     helpers.load_checkpoint(path, args, net=net, optimizer=again)
     assert again.param_groups[0]["lr"] == 0.001
+
+
+def test_what_cannot_be_stepped_again_goes_on_as_it_was(
+    helpers: ModuleType, tmp_path: Path
+) -> None:
+    """A warm-up with ReduceLROnPlateau, and a step in each batch beside one in each epoch."""
+
+    def train(path: Path, kind: str, until: int, resume: bool) -> list[float]:
+        net, args, history = nn.Linear(1, 1), argparse.Namespace(), []
+        optimizer = optim.SGD(net.parameters(), lr=0.1)
+        parts = {"net": net, "optimizer": optimizer}
+        parts["warm"] = lr_scheduler.LinearLR(optimizer, 0.1, total_iters=4)
+        if kind == "plateau":
+            parts["then"] = lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=0)
+        else:
+            parts["then"] = lr_scheduler.CosineAnnealingLR(optimizer, T_max=8, eta_min=0.001)
+        if resume:
+            history = helpers.load_checkpoint(path, args, **parts)["history"]
+        for _ in range(len(history), until):
+            history.append({"rate": optimizer.param_groups[0]["lr"]})
+            for _ in range(1 if kind == "plateau" else 3):
+                parts["warm"].step()
+            parts["then"].step(*([1.0] if kind == "plateau" else []))
+            helpers.save_checkpoint(path, args, **parts, history=history)
+        return [row["rate"] for row in history]
+
+    for kind in ("plateau", "each batch"):
+        expected = train(tmp_path / "straight.pth", kind, 7, resume=False)
+        for stop in (2, 4, 5):
+            path = tmp_path / f"{kind} {stop}.pth"
+            train(path, kind, stop, resume=False)
+            assert train(path, kind, 7, resume=True) == expected

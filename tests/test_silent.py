@@ -265,7 +265,7 @@ def test_freeze_layers_forgotten_on_resume_is_named(resnet: TinyLesson, tmp_path
     weights = ["--weights", resnet.save_path]
     works(resnet.train(*options, *weights, "--epochs", 1, "--freeze-layers"))
     result = resnet.train(*options, "--epochs", 2, "--resume")
-    fails(result, "--freeze-layers False (was True)")
+    fails(result, "no --freeze-layers")
 
 
 def test_weights_of_another_net_are_refused(resnet: TinyLesson, tmp_path: Path) -> None:
@@ -318,3 +318,48 @@ def test_learning_rates_that_are_none(tiny: Tiny) -> None:
         result = tiny.train("--lr", value)
         line = result.err.splitlines()[-1]
         assert result.status == 2 and "--lr" in line and value in line and "e-30" not in line
+
+
+def test_a_folder_without_images_and_a_name_of_two_lines_among_good_ones(tiny: Tiny) -> None:
+    """The others are predicted, the figure is drawn, and what was wrong is named in the end."""
+    works(tiny.train("--epochs", 1))
+    (tiny.folder / "empty").mkdir()
+    bad = [tiny.folder / "a\nb.jpg", tiny.folder / "bad.jpg"]
+    if sys.platform == "win32":
+        bad = bad[1:]
+    for path in bad:
+        path.write_bytes(b"no image")
+    good = tiny.data / "val" / "red" / "red_0.png"
+    script = tiny.folder / "predict.py"
+    result = run_here(script, bad[0], tiny.folder / "empty", good, bad[-1])
+    fails(result, "empty", "bad.jpg")
+    assert len(result.lines("image: red_0.png")) == 1
+    assert (tiny.folder / "AlexNet_prediction.png").exists()
+
+
+def test_a_loader_shows_the_data_set_that_it_was_given(helpers: ModuleType, data_set: Path) -> None:
+    images = helpers.ImageFolder(data_set / "train")
+    loader = helpers.DataLoader(images, batch_size=2, collate_fn=list)
+    assert loader.dataset.classes == ["blue", "red"] and len(loader.dataset) == 8
+    loader.dataset.transform = lambda image: "changed"
+    assert next(iter(loader))[0] == ("changed", 0) and images.transform is not None
+    for wrong in (Mock(spec=torch.utils.data.IterableDataset), images):
+        options = {"batch_size": None} if wrong is images else {}
+        with pytest.raises(ValueError, match=r"torch\.utils\.data\.DataLoader"):
+            helpers.DataLoader(wrong, **options)
+
+
+LEARNERS_WORDS = {
+    'raise RuntimeError("no file </torch_models/a.pth>")': RuntimeError,
+    'raise RuntimeError("DataLoader worker (pid 3) my table")': RuntimeError,
+    'raise MemoryError("my table of labels is too long")': MemoryError,
+    "torch.zeros(10**14)": RuntimeError,
+    "nn.Linear(2, 3).load_state_dict({})": RuntimeError,
+    'open("labels.csv")': FileNotFoundError,
+}
+
+
+@pytest.mark.parametrize("statement", LEARNERS_WORDS)
+def test_a_learners_own_error_is_not_taken_for_another(statement: str, tiny: Tiny) -> None:
+    with pytest.raises(LEARNERS_WORDS[statement]):
+        tiny.train(changes=[("        net.train()", f"        {statement}\n        net.train()")])
