@@ -63,6 +63,9 @@ Image.MAX_IMAGE_PIXELS = 2**28
 
 # folders that are called so, in any case, are no classes but the parts of a split
 PART_NAMES = {"train", "training", "val", "valid", "validation", "test", "testing"}
+PART_OF_A_NAME = re.compile(
+    r"(.*[_-])?(train|training|val|valid|validation|test|testing|dev|eval)([_-].*|\d*)"
+)
 
 
 class SplitError(Exception):
@@ -239,6 +242,8 @@ def check_folders(photos: Path) -> None:
         inner = folders[0]
         folders = class_folders(inner)
     parts = [folder for folder in folders if folder.name.lower() in PART_NAMES]
+    if all(PART_OF_A_NAME.fullmatch(folder.name.lower()) for folder in folders):
+        parts = folders  # training_set/ and test_set/; one alone could be a class: steam_train/
     parts.sort(key=lambda part: not part.name.lower().startswith("train"))  # train/ comes first
     divided = [part for part in parts if class_folders(part)]
     names = listed([f"{part.name}/" for part in parts])

@@ -677,3 +677,13 @@ def test_bad_archives(length: int | None, tmp_path: Path, monkeypatch: Patch) ->
         fails(split("--data-path", tmp_path, "--download"), "flower_photos.tgz", "delete")
         assert names(tmp_path) == ["flower_photos.tgz"]
         assert not (tmp_path.parent / "outside").exists()
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [("training_set", "test_set"), ("seg_train", "seg_test"), ("dev", "eval"), ("train1", "test1")],
+)
+def test_parts_by_other_names_are_no_classes(parts: tuple[str, str], tmp_path: Path) -> None:
+    for part in parts:
+        draw_photos(tmp_path / "photos" / part, daisy=2, roses=2)
+    fails(split("--photos", tmp_path / "photos", "--data-path", tmp_path / "data"), *parts)
