@@ -40,7 +40,16 @@ QUICKER: dict[str, list[tuple[str, str]]] = {
         ("2048", "16"),
         ('64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512', '4, "M", 4, "M", 4, "M", 4, "M"'),
     ],
-    GOOGLENET: [("4 * 4, 1024", "4 * 4, 16"), ("fc2 = nn.Linear(1024", "fc2 = nn.Linear(16")],
+    GOOGLENET: [  # an eighth of the channels everywhere
+        ("128 * 4 * 4, 1024", "16 * 4 * 4, 16"),
+        ("fc2 = nn.Linear(1024", "fc2 = nn.Linear(16"),
+        ("self.fc = nn.Linear(1024", "self.fc = nn.Linear(128"),
+        (
+            "self.conv = nn.Conv2d(in_channels, out_channels, **kwargs)",
+            "in_channels = in_channels if in_channels == 3 else in_channels // 8\n"
+            "        self.conv = nn.Conv2d(in_channels, out_channels // 8, **kwargs)",
+        ),
+    ],
     RESNET: [("[2, 2, 2, 2]", "[1, 1, 1, 1]")],
 }
 

@@ -121,7 +121,7 @@ BAD_DATA: dict[str, tuple[Callable[[Path], object], list[str]]] = {
         lambda data: (data / "val" / "red").rename(data / "val" / "crimson"),
         ["crimson", "red"],
     ),
-    "one class": (lambda data: shutil.rmtree(data / "train" / "red"), ["train", "1 folder"]),
+    "one class": (lambda data: shutil.rmtree(data / "train" / "red"), ["train", "holds 1"]),
     "empty class": (
         lambda data: [path.unlink() for path in (data / "train" / "red").iterdir()],
         [str(Path("train") / "red")],

@@ -487,6 +487,7 @@ DRAWING = {  # script: options that let it end soon
 }
 
 
+@pytest.mark.slow
 def test_drawing_scripts_draw_their_pictures(tmp_path: Path) -> None:
     copies = [plain.quick_lesson(folder, tmp_path) for folder in plain.DEFAULTS]
     edit(copies[0] / "optimizers.py", ("steps=1000, noise=0.3", "steps=30, noise=0.3"))

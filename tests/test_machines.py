@@ -148,6 +148,7 @@ def test_numbers_do_not_depend_on_the_workers_which_live_as_long_as_the_loader(
         assert found[1] == found[3] != {os.getpid()} and len(found[1]) == workers
 
 
+@pytest.mark.slow
 def test_spawned_workers_train_as_none_do(data_set: Path, tmp_path: Path) -> None:
     """As on Windows and macOS: each worker starts Python anew, and is sent the data set."""
     lesson = TinyLesson(plain.ALEXNET, tmp_path, data_set)
