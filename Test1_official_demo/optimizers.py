@@ -53,7 +53,7 @@ def make_optimizer(name: str, points: torch.Tensor, lr: float) -> optim.Optimize
 
 
 def saddle(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """At the saddle (0, 0) the gradient is 0 and the loss 0.25. It is 0, its lowest, at (0, ±1)."""
+    """At the saddle (0, 0) the gradient is 0 and the loss 0.25. It is 0, its least, at (0, ±1)."""
     return x**2 / 2 + (y**2 - 1) ** 2 / 4
 
 

@@ -117,18 +117,21 @@ def draw_results(save_path: Path, history: Sequence[dict]) -> None:
     from matplotlib.figure import Figure  # not pyplot, which is slow, and looks for a screen
 
     panels: dict[str, list[str]] = {"loss": [], "accuracy": []}
-    for column in dict.fromkeys(name for row in history for name in row):
+    columns: list[str] = []
+    for row in history:
+        columns += [name for name in row if name not in columns]
+    for column in columns:
         if any(as_number(row.get(column)) is not None for row in history):
             panels.setdefault(panel_of(column), []).append(column)
     best = [epoch for epoch, row in enumerate(history, start=1) if row.get("best") is True]
 
-    columns = min(3, len(panels))
-    rows = math.ceil(len(panels) / columns)
+    across = min(3, len(panels))
+    rows = math.ceil(len(panels) / across)
     with plain_style():
-        figure = Figure(figsize=(5 * columns, 4 * rows))
+        figure = Figure(figsize=(5 * across, 4 * rows))
         figure.subplots_adjust(0.06, 0.13 / rows, 0.98, 1 - 0.1 / rows, hspace=0.35)
         for number, (title, names) in enumerate(panels.items(), start=1):
-            axes = figure.add_subplot(rows, columns, number)
+            axes = figure.add_subplot(rows, across, number)
             for name in names:
                 epochs, values = [], []
                 for epoch, row in enumerate(history, start=1):
