@@ -85,7 +85,7 @@ class Bottleneck(nn.Module):
         width_per_group: int = 64,
     ):
         super().__init__()
-        width = out_channel * width_per_group // 64 * groups
+        width = out_channel * width_per_group // 64 * groups  # out_channel itself, but in ResNeXt
         self.conv1 = nn.Conv2d(in_channel, width, kernel_size=1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.conv2 = nn.Conv2d(
