@@ -79,9 +79,8 @@ def new_figure(path: Path, width: float, height: float, show: bool = True) -> It
 
         from matplotlib import pyplot
 
-        backend = os.environ.pop(
-            "MPLBACKEND", ""
-        )  # perhaps a notebook's, whose packages are not here
+        # perhaps a notebook's, whose packages are not here
+        backend = os.environ.pop("MPLBACKEND", "")
         try:
             pyplot.switch_backend(backend or pyplot.get_backend())
         except (ImportError, ValueError, AttributeError):  # the last: an editor's, which is too old
@@ -199,10 +198,14 @@ def draw_mistakes(
     # not shown: a training that waits for a window does not end
     path = save_path.with_name(f"{save_path.stem}_mistakes.png")
     with new_figure(path, 11, 6.4, show=False) as figure:
+        if not mistakes:
+            axes = figure.add_subplot(frame_on=False, xticks=[], yticks=[])
+            axes.set_title("no image is predicted wrong")
         for number, (probability, predicted, label, image) in enumerate(mistakes, start=1):
             low, high = image.aminmax()  # of the normalised picture, to draw it in 0..1
             axes = figure.add_subplot(2, 4, number, frame_on=False, xticks=[], yticks=[])
-            axes.imshow(((image - low) / (high - low)).permute(1, 2, 0).numpy())
+            span = (high - low).clamp(min=1e-6)  # 0 in an image of one colour
+            axes.imshow(((image - low) / span).permute(1, 2, 0).numpy())
             axes.set_title(
                 f"predicted: {printable(names[predicted])} {probability:.2f}\n"
                 f"true: {printable(names[label])}"

@@ -96,7 +96,7 @@ def run(main: Callable[[], None]) -> None:
         # a notebook's next %run imports the modules of its own folder, and sees what was changed
         for name, module in list(sys.modules.items()):
             file = getattr(module, "__file__", None)
-            if name != "__main__" and file and Path(file).parent == HERE:
+            if name != "__main__" and file and Path(file).parent == Path(__file__).parent:
                 del sys.modules[name]
 
 
@@ -117,11 +117,11 @@ def check_folder(main: Callable[[], None]) -> None:
 
 
 def is_from_other_code(error: OSError) -> bool:
-    """Whether it was not raised in a file of ours that opens files, or was raised in a worker."""
+    """Whether the learner's own code raised it: in train.py and the like, or in a data worker."""
     if str(error).startswith("Caught "):
         return True
     for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
-        file = Path(frame.f_code.co_filename)
+        file = Path(frame.f_code.co_filename).resolve()
         if file.parent == HERE:
             return file.name not in ("helpers.py", "plots.py", "cifar10.py", "pretrained.py")
     return False
@@ -131,7 +131,7 @@ def is_too_much_asked(error: BaseException) -> bool:
     """Whether a learner's own line has asked the CPU for memory: np.zeros of terabytes."""
     if not isinstance(error, MemoryError) and "DefaultCPUAllocator" not in str(error):
         return False
-    file = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+    file = Path(traceback.extract_tb(error.__traceback__)[-1].filename).resolve()
     return file.parent == HERE and file.name != "helpers.py"
 
 
@@ -940,7 +940,8 @@ def keep_previous(save_path: Path) -> None:
         for path in older:
             path.unlink(missing_ok=True)
     elif save_path.exists() and is_older(older[0], save_path):
-        # not left by an interrupted call of this function: then _last_previous would be newer
+        # save_path is of a run killed in its first epoch, and _last_previous of the run before it;
+        # a newer _last_previous belongs to save_path: this function was interrupted
         older[0].unlink()
     if save_path.exists():
         previous.unlink(missing_ok=True)
@@ -1253,9 +1254,9 @@ def restore(saved: dict, path: Path, args: argparse.Namespace, **parts: object) 
             if not str(error).startswith("Error(s) in loading state_dict"):
                 raise  # such as a GPU's memory that is full: run() says what helps
             raise UserError(does_not_fit(path, error) + changed) from None
-        except ValueError:  # torch's, on parameter groups
+        except ValueError as error:  # torch's, on parameter groups, or load_optimizer's
             raise UserError(
-                f"the {name} in {path} was saved for other weights than train.py's: "
+                f"the {name} in {path} does not fit train.py's ({one_line(error)}): "
                 f"start without --resume{changed}"
             ) from None
     epochs = len(saved["history"])
@@ -1363,7 +1364,9 @@ def load_schedulers(
             if count < epochs:
                 print(f"{name}.step() of epoch {epochs} is lost: it belongs above save_checkpoint")
             counted = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch")
-            scheduler.load_state_dict({key: states[name][key] for key in counted})
+            state = {key: states[name][key] for key in counted}
+            state["_last_lr"] = [group["lr"] for group in scheduler.optimizer.param_groups]
+            scheduler.load_state_dict(state)
             continue
         if count == epochs - 1:  # scheduler.step() stands below save_checkpoint, it seems
             print(f"{name}.step() of epoch {epochs} was still to come, and is made now")
