@@ -23,6 +23,8 @@ FOLDERS = {
 }
 Changes = list[tuple[str, str]]
 
+pytestmark = pytest.mark.slow
+
 
 def narrow(text: str) -> str:
     """A model.py with an eighth of the channels, which computes quickly."""

@@ -1,7 +1,7 @@
 """The changes that a learner makes in train.py work in all five lessons, seen by their effect.
 
 None of them asks for an edit of helpers.py or plots.py. Every run is made twice: in one go without
-data workers, and stopped after an epoch and resumed, with data workers in between. Both must end
+data workers, and with two data workers, stopped after an epoch and resumed without. Both must end
 alike, bit for bit.
 """
 
@@ -190,7 +190,7 @@ def trained(lesson: TinyLesson, place: Path) -> Result:
     """Train for two epochs, in one go and in two, compare, and predict with what is left."""
     lesson.out = place / "in two"
     works(lesson.train("--epochs", 1, "--workers", 2))
-    resumed = works(lesson.train("--epochs", 2, "--workers", 1, "--resume"))
+    resumed = works(lesson.train("--epochs", 2, "--resume"))
     assert len(resumed.lines("[epoch 2]")) == 1 and len(resumed.lines("[epoch 1]")) == 0
     in_two, kept = lesson.last(), torch.load(lesson.save_path, weights_only=True)
     lesson.out = place / "in one"
