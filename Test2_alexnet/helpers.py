@@ -95,8 +95,8 @@ def run(main: Callable[[], None]) -> None:
             LOCKS.pop().close()
         # a notebook's next %run imports the modules of its own folder, and sees what was changed
         for name, module in list(sys.modules.items()):
-            file = getattr(module, "__file__", None)
-            if name != "__main__" and file and Path(file).parent == Path(__file__).parent:
+            file = getattr(module, "__file__", None) or ""
+            if name != "__main__" and file.rpartition(os.sep)[0] == __file__.rpartition(os.sep)[0]:
                 del sys.modules[name]
 
 

@@ -1,6 +1,8 @@
 """What the tests are given."""
 
 import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: tiny nets wait for a second thread
 import socket
 from collections.abc import Iterator
 from pathlib import Path
