@@ -6,6 +6,7 @@ The same file stands in all five folders.
 import argparse
 import contextlib
 import errno
+import hashlib
 import json
 import math
 import os
@@ -251,7 +252,9 @@ class Parser(argparse.ArgumentParser):
         if options.device == default_device().partition(":")[0]:
             options.device = default_device()  # cuda is cuda:0, or this process's under torchrun
         try:
-            options.device = str(torch.zeros(1, device=options.device).device)
+            number = torch.zeros(1, device=options.device)
+            number.item()  # "meta" cannot give it back
+            options.device = str(number.device)
         except (RuntimeError, AssertionError) as error:
             self.error(f"--device {options.device}: {one_line(error)}{advice_on_device(error)}")
         if getattr(options, "amp", False) and not has_bfloat16(torch.device(options.device)):
@@ -771,9 +774,15 @@ class ProgressBar:
         live = sys.stdout.isatty() and "idlelib" not in sys.modules
         interval = 0.1 if live else 10  # seconds
         drawn = asked = time.monotonic()
+        is_open = False  # the line of the bar
         for step, batch in enumerate(self.loader, start=1):
             self.waited += time.monotonic() - asked
-            yield batch
+            try:
+                yield batch
+            except GeneratorExit:  # the loop was left by a break
+                if is_open:
+                    print()
+                raise
             asked = time.monotonic()
             is_last = step == len(self.loader)
             if not is_last and asked - drawn <= interval:
@@ -786,6 +795,7 @@ class ProgressBar:
                 print(f"\r{bar} ", flush=True)
             else:
                 print(f"\r{bar} ", end="", flush=True)
+                is_open = True
 
     def bar(self, share: float, live: bool) -> str:
         """The line, which fits the terminal: a wrapped one would stay."""
@@ -879,9 +889,9 @@ def begin_run(args: argparse.Namespace, save_path: Path, cla_dict: dict[int, str
     if args.resume:
         check_resume(save_path, cla_dict)  # before a folder is made
     claim_folder(save_path.parent)
+    keep_class_names(save_path, cla_dict)
     if not args.resume:
         keep_previous(save_path)
-    keep_class_names(save_path.parent, cla_dict)
 
 
 def claim_folder(folder: Path) -> None:
@@ -929,31 +939,43 @@ def check_resume(save_path: Path, cla_dict: dict[int, str]) -> None:
 
 def keep_previous(save_path: Path) -> None:
     """Rename an earlier run's AlexNet.pth to AlexNet_previous.pth, and so on."""
-    previous = save_path.with_stem(f"{save_path.stem}_previous")
     files = []
     for end in ("_last.pth", ".pth", "_results.png", "_mistakes.png", "_confusion.png"):
         files.append(save_path.with_name(save_path.stem + end))  # _last first: it needs the others
-    if any(path.exists() for path in files):
-        print(f"an earlier run's files are kept as {previous.name} and so on")
     older = [path.with_stem(f"{path.stem}_previous") for path in files]
+    if any(path.exists() for path in files):
+        print(f"an earlier run's files are kept as {older[1].name} and so on")
     if files[0].exists():  # this run is whole: what was kept before belongs to another
         for path in older:
-            path.unlink(missing_ok=True)
+            discard(path)
     elif save_path.exists() and is_older(older[0], save_path):
         # save_path is of a run killed in its first epoch, and _last_previous of the run before it;
         # a newer _last_previous belongs to save_path: this function was interrupted
-        older[0].unlink()
-    if save_path.exists():
-        previous.unlink(missing_ok=True)
-        own_names(previous).unlink(missing_ok=True)
-        if names_of(save_path).exists():
-            names = names_of(save_path).read_text(encoding="utf-8-sig", errors="backslashreplace")
-            save(names, own_names(previous))
-            save(names, own_names(older[0]))
+        discard(older[0])
     for path, kept in zip(files, older, strict=True):
         if path.exists():
-            path.replace(kept)
-    own_names(save_path).unlink(missing_ok=True)  # they have gone with AlexNet_previous.pth
+            discard(kept)
+            move_with_names(path, kept)
+
+
+def discard(path: Path) -> None:
+    """Delete an earlier run's file, if it is there, and the class names that it alone has."""
+    if path.exists():
+        names = names_of_its_own(path)
+        path.unlink()
+        if names:
+            names.unlink()
+
+
+def move_with_names(path: Path, target: Path) -> None:
+    """Rename a file; the class names that it alone has go with it."""
+    names = names_of_its_own(path)
+    if names:  # copied, so that under either name it has them at every moment
+        text = names.read_text(encoding="utf-8")
+        save(text, target.with_name(names.name.replace(path.name, target.name)))
+    path.replace(target)
+    if names:
+        names.unlink()
 
 
 def is_older(path: Path, other: Path) -> bool:
@@ -963,74 +985,98 @@ def is_older(path: Path, other: Path) -> bool:
     return path.stat().st_mtime_ns < other.stat().st_mtime_ns
 
 
-def keep_class_names(folder: Path, cla_dict: dict[int, str]) -> None:
+def keep_class_names(save_path: Path, cla_dict: dict[int, str]) -> None:
     """Before class_indices.json changes, give its names to every weights file in the folder."""
-    names = folder / "class_indices.json"
-    if not names.exists():
-        return
-    with contextlib.suppress(UserError):  # it cannot be read: it is kept as it is
-        if parse_classes(names) == {str(index): name for index, name in cla_dict.items()}:
-            return
-    text = names.read_text(encoding="utf-8-sig", errors="backslashreplace")
-    for weights in sorted(folder.iterdir()):
-        own = own_names(weights)
+    common = save_path.with_name("class_indices.json")
+    names, stays = "{}", False
+    if common.exists():
+        names = common.read_text(encoding="utf-8-sig", errors="backslashreplace")
+        with contextlib.suppress(UserError):  # it cannot be read: it is kept as it is
+            stays = parse_classes(common) == {str(index): name for index, name in cla_dict.items()}
+    for weights in sorted(common.parent.iterdir()):
         is_weights = weights.suffix.lower() in (".pth", ".pt", ".bin", ".ckpt", ".tar")
-        # not ImageNet's; and names that are older than the weights are those of earlier weights
-        if is_weights and not weights.stem.endswith("-pre") and not is_older(weights, own):
-            save(text, own)
+        if not is_weights or not weights.is_file() or names_of_its_own(weights):
+            continue
+        own = weights.with_name(f"class_indices_{weights.name[:200]}_{fingerprint(weights)}.json")
+        source = names_of(weights)
+        if source != common:  # these weights have been renamed
+            save(source.read_text(encoding="utf-8"), own)
+        elif common.exists() and not stays:
+            save(names, own)
+        elif not common.exists() and weights.stem in (save_path.stem, f"{save_path.stem}_last"):
+            save(names, own)  # nobody knows them: better none than this run's
 
 
-def own_names(weights: Path) -> Path:
-    """The file of the class names that belong to one weights file alone."""
-    name = weights.stem if weights.suffix == ".pth" else weights.name
-    return weights.with_name(f"class_indices_{name}.json")
+def fingerprint(path: Path) -> str:
+    """The first digits of a file's SHA-256."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()[:8]
+
+
+def names_kept_for(weights: Path) -> dict[str, Path]:
+    """Files of class names that were kept for weights of this content: {name of weights: file}."""
+    if not weights.is_file() or not any(weights.parent.glob("class_indices_*.json")):
+        return {}
+    end = f"_{fingerprint(weights)}.json"
+    found = {}
+    for names in sorted(weights.parent.glob(f"class_indices_*{end}")):
+        found[names.name.removeprefix("class_indices_").removesuffix(end)] = names
+    return found
+
+
+def names_of_its_own(weights: Path) -> Path | None:
+    """The file of class names that was kept for these weights under this name, if there is one."""
+    return names_kept_for(weights).get(weights.name[:200])
 
 
 def names_of(weights: Path) -> Path:
-    """The file of the class names that belong to a weights file."""
-    own = own_names(weights)
-    return own if own.exists() else weights.with_name("class_indices.json")
+    """The file of the class names that belong to a weights file, even if it has been renamed."""
+    kept = names_kept_for(weights)
+    if weights.name[:200] in kept:
+        return kept[weights.name[:200]]
+    for name, names in kept.items():
+        # not if they belong to other weights, equal to the last bit: its classes were renamed
+        if not names_of_its_own(weights.with_name(name)):
+            return names
+    return weights.with_name("class_indices.json")
 
 
 def parse_classes(path: Path) -> dict[str, str]:
     """Read a file of class names: {"0": "daisy", ...}."""
     wrong = f'{path} should hold {{"0": "daisy", "1": ...}}, saved as UTF-8'
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))  # sig: as some editors write it
+        text = path.read_text(encoding="utf-8-sig")  # sig: as some editors write it
+        content = json.loads(text, object_pairs_hook=list)  # a dict would hide a key used twice
     except FileNotFoundError:
         raise UserError(f"there is no {path}, which train.py writes") from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"{wrong}: {one_line(error)}") from None
-    if not isinstance(content, dict) or not content:
+    if not isinstance(content, list) or not all(isinstance(pair, tuple) for pair in content):
         raise UserError(wrong)
-    class_indict = {}
-    for index in range(len(content)):
-        name = content.get(str(index))
-        if not isinstance(name, str):
+    class_indict = dict(content)
+    if len(class_indict) < len(content):
+        raise UserError(f"{wrong}: a number stands in it twice")
+    if not class_indict:
+        raise UserError(wrong)
+    for index in range(len(class_indict)):
+        name = class_indict.get(str(index))
+        if not isinstance(name, str) or not name:
             raise UserError(f"{wrong}: {index} has no name")
-        class_indict[str(index)] = name
-    return class_indict
+    return {str(index): class_indict[str(index)] for index in range(len(class_indict))}
 
 
 def read_classes(weights: Path) -> dict[str, str]:
     """The class names that belong to a weights file: {"0": "daisy", ...}.
 
     Raises:
-        UserError: there are none, or two of which it cannot tell which are the weights'.
+        UserError: there are none.
     """
     if not weights.exists():
         raise UserError(f"there is no {weights}{how_to_get_weights(weights)}")
-    own, common = own_names(weights), weights.with_name("class_indices.json")
-    # the names of _previous weights are never those in class_indices.json
-    if not own.exists() and not weights.stem.endswith("_previous"):
-        return parse_classes(common)
-    class_indict = parse_classes(own)
-    if is_older(own, weights) and common.exists() and parse_classes(common) != class_indict:
-        raise UserError(
-            f"{weights} is newer than {own.name}, and {common.name} has other names: "
-            "delete the file that does not name the classes of these weights"
-        )
-    return class_indict
+    return parse_classes(names_of(weights))
 
 
 # ---- reading weights ----
@@ -1235,7 +1281,8 @@ def restore(saved: dict, path: Path, args: argparse.Namespace, **parts: object) 
     schedulers = {name: part for name, part in parts.items() if isinstance(part, LRScheduler)}
     optimizers = [part for part in parts.values() if isinstance(part, torch.optim.Optimizer)]
     for optimizer in optimizers:
-        if not schedulers and "initial_lr" in optimizer.param_groups[0]:  # a scheduler's mark
+        has_its_own = any(part.optimizer is optimizer for part in schedulers.values())
+        if not has_its_own and "initial_lr" in optimizer.param_groups[0]:  # a scheduler's mark
             raise UserError(
                 "the scheduler is not resumed: "
                 "save_checkpoint and load_checkpoint need scheduler=scheduler"
@@ -1263,8 +1310,10 @@ def restore(saved: dict, path: Path, args: argparse.Namespace, **parts: object) 
     load_schedulers(schedulers, saved["state"], rates_reached, epochs)
     rates = []
     for optimizer in optimizers:
-        for group in optimizer.param_groups:
+        for group, reached in zip(optimizer.param_groups, rates_reached[optimizer], strict=True):
             rates.append(str(group["lr"]))
+            if schedulers and not math.isclose(group["lr"], reached):
+                rates[-1] += f" (was {reached})"
             if group["lr"] != group["initial_lr"] and not schedulers:
                 rates[-1] += (
                     f" (the run began with {group['initial_lr']}; if a scheduler changed it, "
@@ -1368,8 +1417,11 @@ def load_schedulers(
             state["_last_lr"] = [group["lr"] for group in scheduler.optimizer.param_groups]
             scheduler.load_state_dict(state)
             continue
-        if count == epochs - 1:  # scheduler.step() stands below save_checkpoint, it seems
-            print(f"{name}.step() of epoch {epochs} was still to come, and is made now")
+        if count == epochs - 1:
+            print(
+                f"{name} had made {count} steps in {epochs} epochs: one more is made now, "
+                "as if its step() stood below save_checkpoint"
+            )
             count = epochs
         steps[name] = count
         for group, lr in zip(

@@ -37,6 +37,7 @@ BAD_OPTIONS = [
     ("--device", "cuda:99"),
     ("--device", "abacus"),
     ("--device", "cpu:-1"),
+    ("--device", "meta"),
 ]
 
 
@@ -389,6 +390,10 @@ BAD_NAMES = [
     b'{"0": "a", "2": "b"}',
     b'{"0": 1, "1": 2}',
     b"{}",
+    b'["blue", "red"]',
+    b'[["0", "blue"], ["1", "red"]]',
+    b'{"0": "blue", "1": ""}',
+    b'{"0": "blue", "0": "red", "1": "red"}',
     b"[" * 100_000,
 ]
 
@@ -685,3 +690,19 @@ def test_signs_of_life_on_a_terminal(
     found = bar_lines()
     assert len(found) == 10
     assert all(len(line.rstrip()) < 70 for line in found)
+
+
+def test_a_break_ends_the_line_of_the_bar(
+    helpers: ModuleType, capsys: pytest.CaptureFixture, monkeypatch: Patch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    clock = iter(range(0, 1000, 3))
+    monkeypatch.setattr(helpers.time, "monotonic", lambda: next(clock))
+    for number in helpers.ProgressBar(range(10), "train epoch[1/2]"):
+        if number == 2:
+            break
+    print("[epoch 1]")
+    assert capsys.readouterr().out.splitlines()[-1] == "[epoch 1]"
+    for _ in helpers.ProgressBar(range(10), "train epoch[2/2]"):
+        break  # before a bar was drawn
+    assert capsys.readouterr().out == ""

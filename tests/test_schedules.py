@@ -118,8 +118,47 @@ def test_the_line_on_resuming_shows_every_groups_rate(
 ) -> None:
     Run(helpers, tmp_path / "last.pth", "LambdaLR", 4, 0.4).train(2)
     Run(helpers, tmp_path / "last.pth", "LambdaLR", 4, 0.8).train(2, resume=True)
-    line = f"resumed {tmp_path / 'last.pth'} after epoch 2, lr 0.2, 0.1; "
+    line = f"resumed {tmp_path / 'last.pth'} after epoch 2, lr 0.2 (was 0.1), 0.1 (was 0.05); "
     assert line in capsys.readouterr().out  # 0.8 and 0.4, halved twice
+
+
+def test_one_of_two_schedulers_that_was_not_handed_over_shows(
+    helpers: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """On the same optimizer the rate is another than it was; on another one line refuses."""
+
+    def train(resume: bool, optimizers: int) -> None:
+        nets = [nn.Linear(1, 1) for _ in range(optimizers)]
+        parts = {f"net{i}": net for i, net in enumerate(nets)}
+        for i, net in enumerate(nets):
+            parts[f"optimizer{i}"] = optim.SGD(net.parameters(), lr=0.8)
+        first, last = parts["optimizer0"], parts[f"optimizer{optimizers - 1}"]
+        parts["scheduler"] = lr_scheduler.ExponentialLR(first, 0.5)
+        forgotten = lr_scheduler.ExponentialLR(last, 0.25)
+        path, args = tmp_path / f"{optimizers}.pth", argparse.Namespace()
+        if resume:
+            helpers.load_checkpoint(path, args, **parts)
+        else:
+            for optimizer in {first, last}:
+                optimizer.step()
+            parts["scheduler"].step()
+            forgotten.step()
+            helpers.save_checkpoint(path, args, **parts, history=[{}])
+
+    train(False, 1)
+    train(True, 1)
+    assert "lr 0.4 (was 0.1)" in capsys.readouterr().out
+    train(False, 2)
+    with pytest.raises(helpers.UserError, match="scheduler=scheduler"):
+        train(True, 2)
+
+
+def test_a_step_that_is_made_in_resuming_is_said(
+    helpers: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    Run(helpers, tmp_path / "last.pth", "StepLR", 6, 0.1).train(3, step_last=True)
+    Run(helpers, tmp_path / "last.pth", "StepLR", 6, 0.1).train(3, resume=True)
+    assert "scheduler had made 2 steps in 3 epochs: one more is made now" in capsys.readouterr().out
 
 
 def plateau_run(
