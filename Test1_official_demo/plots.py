@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from helpers import UserError, save
+from helpers import UserError, confusion_matrix, save
 
 # fonts with Chinese letters, as matplotlib names them: on Windows, macOS and Linux
 CHINESE_FONTS = [
@@ -171,32 +171,46 @@ def panel_of(column: str) -> str:
     return column
 
 
-def draw_mistakes(
+def draw_validation(
     save_path: Path,
     net: torch.nn.Module,
     loader: Iterable,
     names: Mapping[int, str] | Sequence[str],
 ) -> None:
-    """Draw the eight wrong predictions that the net gives the highest probabilities.
+    """Draw what a net makes of the validation set: its mistakes, and the confusion matrix.
 
     Args:
         loader: batches of images, labels; what else is in a batch is passed over
         names: of the classes, by their numbers
     """
     device = next(net.parameters()).device
-    mistakes = []
+    names = [printable(names[i]) for i in range(len(names))]
+    mistakes: list[tuple[float, int, int, torch.Tensor]] = []
+    all_labels, all_predicted = [], []
     net.eval()
     with torch.no_grad():
         for images, labels, *_ in loader:
-            probabilities = torch.softmax(net(images.to(device)).cpu(), dim=1)
+            probabilities = torch.softmax(net(images.to(device)).float().cpu(), dim=1)
             probability, predicted = probabilities.max(dim=1)
+            all_labels.append(labels)
+            all_predicted.append(predicted)
             for i in (predicted != labels).nonzero().flatten().tolist():
                 mistake = float(probability[i]), int(predicted[i]), int(labels[i]), images[i]
                 mistakes.append(mistake)
             mistakes.sort(key=lambda mistake: mistake[0], reverse=True)
             del mistakes[8:]
+    names += [str(i) for i in range(len(names), probabilities.shape[1])]  # of outputs to spare
     # not shown: a training that waits for a window does not end
-    path = save_path.with_name(f"{save_path.stem}_mistakes.png")
+    draw_mistakes(save_path.with_name(f"{save_path.stem}_mistakes.png"), mistakes, names)
+    confusion = confusion_matrix(torch.cat(all_labels), torch.cat(all_predicted), len(names))
+    path = save_path.with_name(f"{save_path.stem}_confusion.png")
+    draw_confusion(path, confusion, names, show=False)
+
+
+def draw_mistakes(
+    path: Path, mistakes: Sequence[tuple[float, int, int, torch.Tensor]], names: Sequence[str]
+) -> None:
+    """Draw wrong predictions, at most eight: (probability, predicted class, true class, image)."""
     with new_figure(path, 11, 6.4, show=False) as figure:
         if not mistakes:
             axes = figure.add_subplot(frame_on=False, xticks=[], yticks=[])
@@ -206,10 +220,36 @@ def draw_mistakes(
             axes = figure.add_subplot(2, 4, number, frame_on=False, xticks=[], yticks=[])
             span = (high - low).clamp(min=1e-6)  # 0 in an image of one colour
             axes.imshow(((image - low) / span).permute(1, 2, 0).numpy())
-            axes.set_title(
-                f"predicted: {printable(names[predicted])} {probability:.2f}\n"
-                f"true: {printable(names[label])}"
-            )
+            axes.set_title(f"predicted: {names[predicted]} {probability:.2f}\ntrue: {names[label]}")
+
+
+def draw_confusion(path: Path, confusion: torch.Tensor, names: Sequence[str], show: bool) -> None:
+    """Draw a confusion matrix [true class, predicted class], with the recall of each class.
+
+    The number of images stands in each field for up to 20 classes; of more, some are named.
+    """
+    names = [printable(name) for name in names]
+    of_class = confusion.sum(dim=1, keepdim=True)
+    share = confusion / of_class.clamp(min=1)
+    rows = []
+    for i, name in enumerate(names):
+        rows.append(f"{name}  {share[i, i]:.2f}" if of_class[i] else name)
+    side = min(max(5.0, 2 + 0.7 * len(names)), 12.0)  # inches
+    with new_figure(path, side + 1, side, show) as figure:
+        axes = figure.subplots()
+        axes.imshow(share.numpy(), cmap="Blues", vmin=0, vmax=1)
+        axes.set(
+            title="number of images", xlabel="predicted class", ylabel="true class, and its recall"
+        )
+        places = range(0, len(names), math.ceil(len(names) / 30))
+        axes.set_xticks(
+            places, [names[i] for i in places], rotation=45, ha="right", rotation_mode="anchor"
+        )
+        axes.set_yticks(places, [rows[i] for i in places])
+        if len(names) <= 20:
+            for i, j in confusion.nonzero().tolist():
+                color = "white" if share[i, j] > 0.5 else "black"
+                axes.text(j, i, int(confusion[i, j]), ha="center", va="center", color=color)
 
 
 def draw_predictions(

@@ -1,6 +1,7 @@
 """Predict the classes of pictures: python predict.py plane.jpg another.jpg folder_of_pictures
 
-Without a name, it takes a picture of CIFAR-10's test set, chosen at random.
+Without a name, it takes a picture of CIFAR-10's test set, chosen at random. Of a folder that holds
+one folder per class (plane, car ...), it also prints accuracy, precision, recall and F1.
 """
 
 import torch
@@ -13,6 +14,7 @@ from helpers import (
     images_in,
     open_image,
     predict_parser,
+    print_scores_of_folders,
     read_weights,
     readable,
     run,
@@ -50,6 +52,7 @@ def main() -> None:
         image_paths, note = [image_path], f"  true class: {classes[label]} (test image {number})"
 
     predictions = []
+    predicted = {}  # the class of every image
     for image_path in readable(image_paths, unreadable):
         picture = open_image(image_path)  # Image.open, then turned upright and made RGB
         im = transform(picture)  # [3, 32, 32]
@@ -64,8 +67,12 @@ def main() -> None:
         )
         for i in range(len(predict)):
             print(f"class: {classes[i]:12} prob: {predict[i]:.3f}")
+        predicted[image_path] = predict_cla
         if len(predictions) < 8:  # as many as the figure shows
             predictions.append((picture, image_path.name + note, predict))
+
+    # of a test set, a folder with one folder per class: accuracy, precision, recall, F1
+    print_scores_of_folders(args.images, predicted, list(classes))
 
     figure_path = args.save or args.output_dir / f"{weights_path.stem}_prediction.png"
     draw_predictions(figure_path, predictions, classes, show=not args.save)

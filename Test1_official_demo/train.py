@@ -1,8 +1,8 @@
 """Train LeNet on CIFAR-10: 50,000 pictures of 32x32 pixels in ten classes, fetched if need be.
 
 It writes Lenet.pth (the weights of the best epoch), class_indices.json (the names of the classes),
-Lenet_last.pth (all that --resume needs), Lenet_results.png (loss and accuracy) and
-Lenet_mistakes.png (what went wrong).
+Lenet_last.pth (all that --resume needs), Lenet_results.png (loss and accuracy), Lenet_mistakes.png
+(what went wrong) and Lenet_confusion.png (which class is taken for which).
 """
 
 import json
@@ -28,7 +28,7 @@ from helpers import (
     train_parser,
 )
 from model import LeNet
-from plots import draw_mistakes, draw_results
+from plots import draw_results, draw_validation
 
 data_transform = {  # alike in this lesson; an augmentation would go into "train" alone
     "train": transforms.Compose(
@@ -170,8 +170,8 @@ def main() -> None:
 
     print("Finished Training")
     print(f"best test_accuracy: {best_acc:.3f}, with the weights in {save_path}")
-    net.load_state_dict(read_weights(save_path))  # the best epoch's, to draw its mistakes
-    draw_mistakes(save_path, net, validate_loader, cla_dict)
+    net.load_state_dict(read_weights(save_path))  # the best epoch's, whose mistakes are drawn
+    draw_validation(save_path, net, validate_loader, cla_dict)
     print("python predict.py photo.jpg tells the class of a photo, with these weights")
 
 

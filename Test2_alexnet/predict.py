@@ -1,6 +1,7 @@
 """Predict the classes of images: python predict.py photo.jpg another.jpg folder_of_photos
 
-Without a name, it takes an image of the validation set, chosen at random.
+Without a name, it takes an image of the validation set, chosen at random. Of a folder that holds
+one folder per class, as a test set does, it also prints accuracy, precision, recall and F1.
 """
 
 import torch
@@ -11,6 +12,7 @@ from helpers import (
     images_in,
     open_image,
     predict_parser,
+    print_scores_of_folders,
     random_image,
     read_classes,
     read_weights,
@@ -49,6 +51,7 @@ def main() -> None:
         image_paths, note = [image_path], f"  true class: {true_class}"
 
     predictions = []
+    predicted = {}  # the class of every image
     for image_path in readable(image_paths, unreadable):
         picture = open_image(image_path)  # Image.open, then turned upright and made RGB
         img = data_transform(picture)  # [3, 224, 224]
@@ -63,8 +66,12 @@ def main() -> None:
         )
         for i in range(len(predict)):
             print(f"class: {class_indict[str(i)]:12} prob: {predict[i]:.3f}")
+        predicted[image_path] = predict_cla
         if len(predictions) < 8:  # as many as the figure shows
             predictions.append((picture, image_path.name + note, predict))
+
+    # of a test set, a folder with one folder per class: accuracy, precision, recall, F1
+    print_scores_of_folders(args.images, predicted, list(class_indict.values()))
 
     figure_path = args.save or args.output_dir / f"{weights_path.stem}_prediction.png"
     draw_predictions(figure_path, predictions, list(class_indict.values()), show=not args.save)

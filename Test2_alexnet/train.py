@@ -2,7 +2,8 @@
 
 PATH holds train/<class>/*.jpg and val/<class>/*.jpg. Written are AlexNet.pth (the weights of the
 best epoch), class_indices.json (the names of the classes), AlexNet_last.pth (all that --resume
-needs), AlexNet_results.png (loss and accuracy) and AlexNet_mistakes.png (what went wrong).
+needs), AlexNet_results.png (loss and accuracy), AlexNet_mistakes.png (what went wrong) and
+AlexNet_confusion.png (which class is taken for which).
 """
 
 import json
@@ -27,7 +28,7 @@ from helpers import (
     train_parser,
 )
 from model import AlexNet
-from plots import draw_mistakes, draw_results
+from plots import draw_results, draw_validation
 
 data_transform = {
     "train": transforms.Compose(
@@ -154,8 +155,8 @@ def main() -> None:
 
     print("Finished Training")
     print(f"best val_accuracy: {best_acc:.3f}, with the weights in {save_path}")
-    net.load_state_dict(read_weights(save_path))  # the best epoch's, to draw its mistakes
-    draw_mistakes(save_path, net, validate_loader, cla_dict)
+    net.load_state_dict(read_weights(save_path))  # the best epoch's, whose mistakes are drawn
+    draw_validation(save_path, net, validate_loader, cla_dict)
     print("python predict.py photo.jpg tells the class of a photo, with these weights")
 
 

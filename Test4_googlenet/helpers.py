@@ -1192,6 +1192,79 @@ def does_not_fit(path: Path, error: RuntimeError, class_indict: dict | None = No
     return f"{path} is not of this {net}: {found}"
 
 
+# ---- scores ----
+
+
+def true_classes(paths: list[Path], folder: Path, names: list[str]) -> list[str]:
+    """The class that each image's folder names, where the folders in `folder` are classes.
+
+    An empty list if none is a class; if only some are, a line names what does not fit.
+    """
+    found = []
+    for path in paths:
+        parts = path.relative_to(folder).parts
+        found.append(parts[0] if len(parts) > 1 else "")
+    if not set(found) & set(names):
+        folders = sorted(set(found) - {""})
+        if folders:
+            print(f"no accuracy: {folder} holds no folder of a class of the net, but {folders[0]}")
+        return []
+    for path, name in zip(paths, found, strict=True):
+        if name not in names:
+            what = f"{name} is no class" if name else f"{path.name} lies in no class folder"
+            print(f"no accuracy: {what}; the net's classes are {', '.join(names[:20])}")
+            return []
+    return found
+
+
+def confusion_matrix(
+    labels: torch.Tensor, predicted: torch.Tensor, num_classes: int
+) -> torch.Tensor:
+    """The number of images of each true class (row) and predicted class (column).
+
+    Args:
+        labels: true classes [N]
+        predicted: predicted classes [N]
+
+    Returns:
+        [num_classes, num_classes]
+    """
+    places = labels.long() * num_classes + predicted  # row by row
+    return torch.bincount(places, minlength=num_classes**2).view(num_classes, num_classes)
+
+
+def print_scores(confusion: torch.Tensor, names: list[str]) -> None:
+    """Print each class's precision, recall and F1, nan where nothing is counted, and the accuracy.
+
+    Args:
+        confusion: number of images [true class, predicted class]
+    """
+    right = confusion.diag()
+    of_predicted, of_class = confusion.sum(dim=0), confusion.sum(dim=1)
+    precision, recall = right / of_predicted, right / of_class
+    f1 = 2 * right / (of_predicted + of_class)  # 2 * precision * recall / (precision + recall)
+    for i, name in enumerate(names):
+        print(
+            f"class: {name:12} precision: {precision[i]:.3f}  recall: {recall[i]:.3f}  "
+            f"F1: {f1[i]:.3f}"
+        )
+    images = int(confusion.sum())
+    print(f"accuracy: {right.sum() / images:.3f} of {images} images")
+
+
+def print_scores_of_folders(
+    folders: list[Path], predicted: dict[Path, int], names: list[str]
+) -> None:
+    """Print the scores of each folder that holds one folder per class of the net: a test set."""
+    for folder in folders:
+        paths = [path for path in predicted if folder in path.parents]
+        true_names = true_classes(paths, folder, names)
+        if true_names:
+            labels = torch.tensor([names.index(name) for name in true_names])
+            classes = torch.tensor([predicted[path] for path in paths])
+            print_scores(confusion_matrix(labels, classes, len(names)), names)
+
+
 # ---- going on later ----
 
 

@@ -3,7 +3,7 @@
     python batch_predict.py FOLDER --csv predictions.csv
 
 Where FOLDER holds one folder per class, as a test set does, it also prints the accuracy, and
-precision and recall of each class, and draws the confusion matrix.
+precision, recall and F1 of each class, and draws the confusion matrix.
 """
 
 import csv
@@ -17,17 +17,20 @@ from torchvision import transforms
 from helpers import (
     Parser,
     UserError,
+    confusion_matrix,
     find_images,
     open_image,
     positive_number,
+    print_scores,
     read_classes,
     read_weights,
     run,
     save,
+    true_classes,
     whole_number,
 )
 from model import resnets
-from plots import new_figure, printable
+from plots import draw_confusion
 
 data_transform = transforms.Compose(
     [
@@ -57,56 +60,6 @@ class ImageFiles(Dataset):
             return path, data_transform(open_image(path)), ""
         except UserError as error:
             return path, None, str(error)
-
-
-def draw_confusion(path: Path, confusion: torch.Tensor, names: list[str]) -> None:
-    """Draw a confusion matrix [true class, predicted class]; with numbers for up to 20 classes."""
-    names = [printable(name) for name in names]
-    with new_figure(path, 7, 6) as figure:
-        axes = figure.subplots()
-        share = confusion / confusion.sum(dim=1, keepdim=True).clamp(min=1)
-        axes.imshow(share.numpy(), cmap="Blues", vmin=0, vmax=1)
-        axes.set(title="number of images", xlabel="predicted class", ylabel="true class")
-        if len(names) <= 20:
-            places = range(len(names))
-            axes.set_xticks(places, names, rotation=45, ha="right", rotation_mode="anchor")
-            axes.set_yticks(places, names)
-            for i, j in confusion.nonzero().tolist():
-                color = "white" if share[i, j] > 0.5 else "black"
-                axes.text(j, i, int(confusion[i, j]), ha="center", va="center", color=color)
-
-
-def true_classes(paths: list[Path], folder: Path, names: list[str]) -> list[str]:
-    """The class that each image's folder names, where the folders in `folder` are classes.
-
-    An empty list if none is a class; if only some are, a line names what does not fit.
-    """
-    found = []
-    for path in paths:
-        parts = path.relative_to(folder).parts
-        found.append(parts[0] if len(parts) > 1 else "")
-    if not set(found) & set(names):
-        folders = sorted(set(found) - {""})
-        if folders:
-            print(f"no accuracy: {folder} holds no folder of a class of the net, but {folders[0]}")
-        return []
-    for path, name in zip(paths, found, strict=True):
-        if name not in names:
-            what = f"{name} is no class" if name else f"{path.name} lies in no class folder"
-            print(f"no accuracy: {what}; the net's classes are {', '.join(names[:20])}")
-            return []
-    return found
-
-
-def print_scores(confusion: torch.Tensor, names: list[str]) -> None:
-    """Print each class's precision and recall, nan where nothing is counted, and the accuracy."""
-    right = confusion.diag()
-    precision = right / confusion.sum(dim=0)
-    recall = right / confusion.sum(dim=1)
-    for i, name in enumerate(names):
-        print(f"class: {name:12} precision: {precision[i]:.3f}  recall: {recall[i]:.3f}")
-    images = int(confusion.sum())
-    print(f"accuracy: {right.sum() / images:.3f} of {images} images")
 
 
 def main() -> None:
@@ -182,23 +135,29 @@ def main() -> None:
             print(f"image: {path.name}  class: {names[cla]}  prob: {prob:.3f}")
             rows.append((path, cla, prob))
 
+    true_names = []
+    if args.folder.is_dir():
+        true_names = true_classes([path for path, _, _ in rows], folder, names)
+
     if args.csv:
         text = io.StringIO()
         table = csv.writer(text)
-        table.writerow(("image", "class", "prob"))
-        for path, cla, prob in rows:
-            table.writerow((path.relative_to(folder).as_posix(), names[cla], f"{prob:.6f}"))
+        columns = ["image", "class", "prob"]
+        table.writerow([*columns, "true"] if true_names else columns)
+        for number, (path, cla, prob) in enumerate(rows):
+            row = [path.relative_to(folder).as_posix(), names[cla], f"{prob:.6f}"]
+            if true_names:
+                row.append(true_names[number])
+            table.writerow(row)
         save("\ufeff" + text.getvalue(), args.csv)  # by this mark Excel takes it for UTF-8
 
-    if args.folder.is_dir():
-        true_names = true_classes([path for path, _, _ in rows], folder, names)
-        if true_names:
-            confusion = torch.zeros(len(names), len(names))
-            for true_name, (_, cla, _) in zip(true_names, rows, strict=True):
-                confusion[names.index(true_name), cla] += 1
-            print_scores(confusion, names)
-            path = args.output_dir / f"{weights_path.stem}_confusion.png"
-            draw_confusion(path, confusion, names)
+    if true_names:
+        labels = torch.tensor([names.index(name) for name in true_names])
+        predicted = torch.tensor([cla for _, cla, _ in rows])
+        confusion = confusion_matrix(labels, predicted, len(names))
+        print_scores(confusion, names)
+        path = args.output_dir / f"{weights_path.stem}_confusion.png"
+        draw_confusion(path, confusion, names, show=True)
     if unreadable:
         raise UserError("; ".join(unreadable))
 

@@ -33,7 +33,7 @@ from helpers import (
     train_parser,
 )
 from model import resnets
-from plots import draw_mistakes, draw_results
+from plots import draw_results, draw_validation
 from pretrained import find_weights, load_fc, split_fc
 from train import data_transform
 
@@ -237,7 +237,7 @@ def main() -> None:
         print(f"best val_accuracy: {best_acc:.3f}, with the weights in {save_path}")
         net.load_state_dict(read_weights(save_path))
         validate_loader = DataLoader(validate_dataset, batch_size=args.batch_size)
-        draw_mistakes(save_path, net, validate_loader, cla_dict)
+        draw_validation(save_path, net, validate_loader, cla_dict)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def evaluated(self):
 
 helpers.ImageFolder.__getitem__, torch.nn.Module.eval = noted, evaluated
 DistributedSampler.set_epoch = lambda self, epoch: (epochs.append(epoch), set_epoch(self, epoch))
-train_multi_gpu.draw_mistakes = lambda *args: None
+train_multi_gpu.draw_validation = lambda *args: None
 helpers.run(train_multi_gpu.main)
 """
 

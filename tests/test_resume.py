@@ -234,8 +234,8 @@ def test_an_earlier_runs_files_are_kept_once(tiny: Tiny, tmp_path: Path) -> None
         runs.append(files(out))
     _, second, third = runs
     assert third.keys() == second.keys()
-    assert len(third) == 9
-    for end in (".pth", "_last.pth", "_results.png", "_mistakes.png"):
+    assert len(third) == 11
+    for end in (".pth", "_last.pth", "_results.png", "_mistakes.png", "_confusion.png"):
         name, previous = f"AlexNet{end}", f"AlexNet{end.replace('.', '_previous.')}"
         assert third[previous] == second[name] != third[name]
     works(tiny.predict("--output-dir", out, "--weights", out / "AlexNet_previous.pth"))
@@ -323,7 +323,7 @@ def test_generations_are_not_mixed(moved: str, tiny: Tiny) -> None:
     second = files(tiny.folder)
     works(tiny.train("--seed", 3))
     third = files(tiny.folder)
-    for end in (".pth", "_last.pth", "_results.png", "_mistakes.png"):
+    for end in (".pth", "_last.pth", "_results.png", "_mistakes.png", "_confusion.png"):
         previous = f"AlexNet{end.replace('.', '_previous.')}"
         assert third.get(previous) == second.get(f"AlexNet{end}"), previous
 

@@ -309,7 +309,7 @@ def test_a_data_set_that_also_returns_the_path(data_set: Path, tmp_path: Path) -
     plots = load(plain.ALEXNET, "plots")
     net = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
     loader = [(torch.rand(3, 3, 2, 2), torch.tensor([0, 1, 1]), ["a", "b", "c"])]
-    plots.draw_mistakes(tmp_path / "AlexNet.pth", net, loader, ["blue", "red"])
+    plots.draw_validation(tmp_path / "AlexNet.pth", net, loader, ["blue", "red"])
     assert (tmp_path / "AlexNet_mistakes.png").exists()
 
 
