@@ -1,0 +1,136 @@
+"""Draw what a trained net looks at: python cam.py photo.jpg another.jpg folder_of_photos
+
+Class activation maps (Zhou et al. 2016, https://arxiv.org/abs/1512.04150), for the most probable
+class and the second. Without a name, it takes an image of the validation set, chosen at random.
+"""
+
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import nn
+
+from helpers import (
+    UserError,
+    images_in,
+    open_image,
+    predict_parser,
+    random_image,
+    read_classes,
+    read_weights,
+    readable,
+    run,
+)
+from model import resnets
+from plots import new_figure, printable
+from predict import data_transform
+
+
+def class_activation_maps(maps: torch.Tensor, fc: nn.Linear) -> torch.Tensor:
+    """How much each place in the picture speaks for each class.
+
+    The net takes the mean of each feature map, and fc adds these means up with its weights. Adding
+    the maps up with the same weights first, and then taking the mean, gives the same number; before
+    the mean is taken, one sees which places it comes from.
+
+    Args:
+        maps: what comes into the average pooling: [C, H, W]
+        fc: the linear layer after it: weight [num_classes, C]
+
+    Returns:
+        [num_classes, H, W]; the mean over H and W, plus fc.bias, is the logit of the class
+    """
+    return torch.einsum("kc,chw->khw", fc.weight, maps)
+
+
+def as_seen(img: torch.Tensor) -> Image.Image:
+    """The picture [3, H, W] that the net sees: its darkest value black, its brightest white."""
+    low, high = img.aminmax()
+    img = (img - low) / (high - low).clamp(min=1e-6) * 255
+    return Image.fromarray(img.to(torch.uint8).permute(1, 2, 0).numpy())
+
+
+def draw(path: Path, rows: list[tuple], show: bool) -> None:
+    """Draw a row for each image: (picture, title, names of two classes, their two maps)."""
+    with new_figure(path, 9.5, 3.3 * len(rows), show) as figure:
+        grid = figure.subplots(len(rows), 3, squeeze=False)
+        for axes, (picture, title, names, maps) in zip(grid, rows, strict=True):
+            axes[0].imshow(picture)
+            axes[0].set_title(printable(title))
+            limit = maps.abs().max()  # the same colours for both classes
+            for place, name, one in zip(axes[1:], names, maps, strict=True):
+                place.imshow(picture.convert("L"), cmap="gray")
+                colors = place.imshow(
+                    one.numpy(),
+                    cmap="RdBu_r",
+                    vmin=-limit,
+                    vmax=limit,
+                    alpha=0.55,
+                    interpolation="bilinear",
+                    extent=(0, picture.width, picture.height, 0),
+                )
+                place.set_title(printable(name))
+            for place in axes:
+                place.set(xticks=[], yticks=[])
+            figure.colorbar(colors, ax=list(axes), shrink=0.8, label="against      for the class")
+
+
+def main() -> None:
+    parser = predict_parser(__doc__)
+    parser.add_argument(
+        "--model-name",
+        choices=resnets,
+        default="resnet34",
+        help="which ResNet (default: %(default)s)",
+    )
+    args = parser.parse_args()
+    device = torch.device(args.device)
+
+    save_name = args.model_name.replace("resn", "resN")  # resnet34: resNet34, as in the lesson
+    weights_path = args.weights or args.output_dir / f"{save_name}.pth"
+    class_indict = read_classes(weights_path)  # {"0": "daisy", "1": "dandelion", ...}
+    net = resnets[args.model_name](num_classes=len(class_indict))
+    net.load_state_dict(read_weights(weights_path))
+    net.to(device)
+    net.eval()
+
+    maps_of = {}
+
+    def keep_maps(layer: nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor) -> None:
+        maps_of["avgpool"] = inputs[0][0]  # of the first image in the batch: [512, 7, 7]
+
+    net.avgpool.register_forward_hook(keep_maps)  # called whenever the layer has computed
+
+    unreadable = []  # what cannot be read is named in the end
+    image_paths = images_in(args.images, unreadable)
+    if not args.images:
+        image_paths = [random_image(args.data_path / "val", class_indict)[0]]
+    rows = []
+    for image_path in readable(image_paths, unreadable):
+        img = data_transform(open_image(image_path))  # [3, 224, 224]
+        with torch.no_grad():
+            output = torch.squeeze(net(torch.unsqueeze(img, dim=0).to(device)), dim=0)
+            maps = class_activation_maps(maps_of["avgpool"], net.fc)  # [num_classes, 7, 7]
+        predict = torch.softmax(output, dim=0)
+        best = torch.topk(predict, k=2).indices.tolist()  # the most probable class, and the second
+        print(f"image: {image_path.name}")
+        titles = []
+        for i in best:
+            name = class_indict[str(i)]
+            titles.append(f"{name} {predict[i]:.3f}")
+            print(
+                f"class: {name:12} prob: {predict[i]:.3f}  logit: {output[i]:.3f} = "
+                f"{maps[i].mean():.3f} (mean of its map) {net.fc.bias[i]:+.3f} (bias)"
+            )
+        if len(rows) < 8:  # as many as the figure shows
+            rows.append((as_seen(img), image_path.name, titles, maps[best].cpu()))
+
+    if rows:
+        path = args.save or args.output_dir / f"{weights_path.stem}_cam.png"
+        draw(path, rows, show=not args.save)
+    if unreadable:
+        raise UserError("; ".join(unreadable))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,178 @@
+"""The scripts beside the lessons' own: what they show is what is there."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import plain
+import pytest
+import torch
+from edits import Edits
+from matplotlib.figure import Figure
+from PIL import Image
+from running import Patch, Result, copy_lesson, fails, load, run_here, works
+from tiny import BODY, MODELS
+from torch import nn
+
+
+@pytest.fixture
+def drawn(monkeypatch: Patch) -> list[Figure]:
+    """The figures that are written."""
+    figures = []
+    write = Figure.savefig
+
+    def keep(figure: Figure, path: Path, **options: object) -> None:
+        write(figure, path, **options)
+        figures.append(figure)
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    return figures
+
+
+# ---- cam.py ----
+
+CAM = [plain.GOOGLENET, plain.RESNET]
+# its feature maps are the picture's colours, 7 x 7 of each; so each class's map is known
+COLORS = """
+import torch
+from torch import nn
+
+
+class Colors(nn.Module):
+    def __init__(self, num_classes=1000, aux_logits=False):
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d(7)
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(3, num_classes)
+
+    def forward(self, x):
+        return self.fc(torch.flatten(self.avgpool(self.pool(x)), start_dim=1))
+
+
+GoogLeNet = Colors
+resnets = {"resnet34": Colors}
+"""
+
+
+def sum_of(result: Result, name: str) -> list[float]:
+    """The logit of a class, the mean of its map and the bias, as they are printed."""
+    (line,) = result.lines(f"class: {name}")
+    numbers = re.search(r"logit: (\S+) = (\S+) \(mean of its map\) (\S+) \(bias\)", line)
+    return [float(number) for number in numbers.groups()]
+
+
+@pytest.mark.parametrize("folder", CAM)
+def test_class_activation_maps_add_up_to_the_logits(folder: str) -> None:
+    cam = load(folder, "cam")
+    maps = torch.tensor([[[1.0, 2.0], [3.0, 4.0]], [[0.0, 1.0], [0.0, 1.0]]])  # [2, 2, 2]
+    fc = nn.Linear(2, 2)
+    with torch.no_grad():
+        fc.weight.copy_(torch.tensor([[1.0, -1.0], [0.5, 2.0]]))
+        found = cam.class_activation_maps(maps, fc)
+        assert found.tolist() == [[[1, 1], [3, 3]], [[0.5, 3], [1.5, 4]]]
+        assert torch.allclose(found.mean(dim=(1, 2)) + fc.bias, fc(maps.mean(dim=(1, 2))))
+
+
+@pytest.mark.parametrize("folder", CAM)
+def test_the_map_lies_where_the_class_is(folder: str, tmp_path: Path, drawn: list[Figure]) -> None:
+    """A picture that is red on the left and blue on the right, and a net that looks at colours."""
+    copy = copy_lesson(folder, tmp_path)
+    (copy / "model.py").write_text(COLORS, encoding="utf-8")
+    weights = {"fc.weight": torch.eye(3)[[2, 0]], "fc.bias": torch.tensor([0.0, 1.0])}
+    torch.save(weights, tmp_path / "net.pth")
+    (tmp_path / "class_indices.json").write_text('{"0": "blue", "1": "red"}', encoding="utf-8")
+    picture = Image.new("RGB", (280, 280), (0, 0, 200))
+    picture.paste((200, 0, 0), (0, 0, 140, 280))
+    picture.save(tmp_path / "a.png")
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    options = ["--weights", tmp_path / "net.pth", "--save", tmp_path / "cam.png"]
+    result = works(run_here(copy / "cam.py", tmp_path / "a.png", *options))
+    assert result.lines("class: red") and result.lines("class: blue")
+    logit, mean, bias = sum_of(result, "red")
+    assert logit == pytest.approx(mean + bias, abs=0.002) and bias == 1
+    (first, second, third), *_ = [[a for a in f.axes if a.images] for f in drawn]
+    assert first.images[0].get_array().shape == (224, 224, 3)
+    assert second.get_title().startswith("red 0.") and third.get_title().startswith("blue 0.")
+    for axes, side in ((second, slice(0, 3)), (third, slice(4, 7))):
+        heat = np.asarray(axes.images[1].get_array())
+        other = slice(4, 7) if side.start == 0 else slice(0, 3)
+        assert heat.shape == (7, 7) and heat[:, side].min() > heat[:, other].max()
+    fails(run_here(copy / "cam.py", tmp_path / "bad.png", *options), "bad.png")
+
+
+@pytest.mark.parametrize("folder", CAM)
+def test_the_printed_sum_is_the_logit_of_the_lessons_net(folder: str, tmp_path: Path) -> None:
+    copy = plain.quick_lesson(folder, tmp_path)
+    net = plain.make_net(folder, 2, copy)
+    torch.save(net.state_dict(), tmp_path / "net.pth")
+    (tmp_path / "class_indices.json").write_text('{"0": "blue", "1": "red"}', encoding="utf-8")
+    Image.new("RGB", (60, 50), (90, 10, 10)).save(tmp_path / "a.png")
+    options = [*plain.QUICK[folder][1], "--save", tmp_path / "cam.png"]
+    result = works(
+        run_here(copy / "cam.py", tmp_path / "a.png", "--weights", tmp_path / "net.pth", *options)
+    )
+    with torch.no_grad():
+        image = plain.transform(folder)(Image.open(tmp_path / "a.png"))
+        logits = net.eval()(image[None])[0]
+    for number, name in enumerate(("blue", "red")):
+        logit, mean, bias = sum_of(result, name)
+        assert logit == pytest.approx(logits[number].item(), abs=0.001)
+        assert logit == pytest.approx(mean + bias, abs=0.002)
+
+
+# ---- augmentation.py ----
+
+
+def test_augmentation_shows_the_transforms_of_train_py(
+    tmp_path: Path, data_set: Path, drawn: list[Figure]
+) -> None:
+    copy = copy_lesson(plain.ALEXNET, tmp_path)
+    photo = data_set / "train" / "red" / "red_0.png"
+    works(run_here(copy / "augmentation.py", photo))
+    # the learner's own edit
+    edits = Edits(copy / "train.py")
+    start = '"train": transforms.Compose(\n        [\n'
+    edits.replace(start, f"{start}            transforms.Grayscale(3),\n")
+    result = works(run_here(copy / "augmentation.py", "--data-path", data_set))
+    assert "train: (3, 224, 224)" in result.out and (copy / "augmentation.png").exists()
+    colored, gray = ([axes.images[0].get_array() for axes in figure.axes] for figure in drawn)
+    assert len(colored) == 10
+    expected = plain.transform(plain.ALEXNET)(Image.open(photo)).permute(1, 2, 0).numpy()
+    low, high = expected.min(), expected.max()
+    assert np.allclose(colored[5], (expected - low) / (high - low), atol=1e-5)
+    draws = [image for number, image in enumerate(colored) if number not in (0, 5)]
+    for number, image in enumerate(draws):
+        assert not any(np.array_equal(image, other) for other in draws[:number])
+    for number, image in enumerate(gray):
+        is_gray = np.array_equal(image[..., 0], image[..., 2])
+        assert is_gray == (number not in (0, 5))
+
+
+# ---- find_lr.py ----
+
+
+def test_find_lr_reads_a_known_curve() -> None:
+    find_lr = load(plain.ALEXNET, "find_lr")
+    rates = [10.0**power for power in range(-6, 1)]
+    losses = [1.6, 1.6, 1.5, 1.0, 0.8, 0.9, 1.3]
+    assert find_lr.falls_fastest(rates, losses) == rates[2]
+    assert find_lr.diverges(rates, losses) == 1.0
+    assert find_lr.diverges(rates[:6], losses[:6]) is None
+    assert find_lr.smoothed([2.0, 2.0, 2.0]) == pytest.approx([2, 2, 2])
+    assert find_lr.smoothed([1.0, 3.0], keep=0.5) == pytest.approx([1, 7 / 3])
+
+
+def test_find_lr_raises_the_rate_in_every_step(
+    tmp_path: Path, data_set: Path, drawn: list[Figure]
+) -> None:
+    copy = copy_lesson(plain.ALEXNET, tmp_path)
+    (copy / "model.py").write_text(BODY + MODELS[plain.ALEXNET], encoding="utf-8")
+    options = ["--data-path", data_set, "--batch-size", 3, "--steps", 13]
+    result = works(run_here(copy / "find_lr.py", *options))
+    assert "the loss falls fastest at lr " in result.out
+    (axes,) = drawn[0].axes
+    rates = axes.lines[0].get_xdata()
+    assert np.allclose(rates, [1e-6 * 10 ** (step / 2) for step in range(13)])
+    assert axes.get_xscale() == "log"
+    assert any(line.get_xdata()[0] == 0.0002 for line in axes.lines[2:])
+    assert run_here(copy / "find_lr.py", *options[:-1], 1).status == 2
