@@ -5,14 +5,17 @@ data workers, and with two data workers, stopped after an epoch and resumed with
 alike, bit for bit.
 """
 
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import plain
 import pytest
 import torch
+from edits import Edits
 from matplotlib.axes import Axes
-from running import Patch, Result, fails, same, works
+from running import ROOT, Patch, Result, fails, run_here, same, works
 from tiny import TinyLesson
 from torch import nn
 from torchvision import datasets
@@ -427,3 +430,95 @@ def test_options_that_differ_are_named_on_resuming(alexnet: TinyLesson) -> None:
     assert "after epoch 1, lr 0.01;" in line
     assert "--lr 0.01 (was 0.0002)" in line and "--epochs 2 (was 1)" in line
     assert "--seed" not in line and "--resume" not in line
+
+
+# ---- the rows of "What a learner may change" that stand there as code ----
+
+
+def block_of_readme(word: str) -> list[str]:
+    """The lines of the block of code in README.md that holds a word."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    (block,) = [block for block in blocks if word in block]
+    return block.splitlines()
+
+
+def cell_of_readme(start: str) -> list[str]:
+    """The pieces of code in the row of a table that begins so."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (row,) = [line for line in text.splitlines() if line.startswith(f"| {start} |")]
+    return re.findall(r"`([^`]+)`", row)
+
+
+def test_training_accuracy_and_precision_of_one_class(alexnet: TinyLesson) -> None:
+    edits = alexnet.edits
+    count, add, keep = [line.split("  #")[0] for line in block_of_readme("train_accuracy")]
+    edits.below("(running_loss, seen)", count)
+    edits.insert(edits.text.splitlines().index("            seen += len(images)") + 1, 12, (add,))
+    precision = [line.replace("roses", "red") for line in block_of_readme("roses_precision")]
+    edits.below("history.append(", keep, *precision)
+    # no step is made: the last layer says red for images 0, 1 and 2 of the validation set
+    edits.value("optimizer", "optim.SGD(net.parameters(), lr=0.0)")
+    logits = "torch.eye(2)[[1, 1, 1, 0]] if not net.training else net(val_images.to(device))"
+    edits.replace("outputs = net(val_images.to(device))", f"outputs = {logits}")
+    works(alexnet.train("--epochs", 1, "--batch-size", 4))
+    (row,) = alexnet.history()
+    assert row["red_precision"] == pytest.approx(1 / 3)  # of blue, blue, red, red: the third
+    assert row["train_accuracy"] in [count / 8 for count in range(9)]
+
+
+def test_weights_by_the_number_of_images(alexnet: TinyLesson) -> None:
+    counts, loss = cell_of_readme("weights for classes of unequal size")
+    alexnet.edits.above("loss_function", counts)
+    alexnet.edits.value("loss_function", loss.removeprefix("loss_function = "))
+    alexnet.edits.below("loss_function", "print('weights', loss_function.weight.tolist())")
+    works(alexnet.train("--epochs", 1))
+    blue = alexnet.folder / "data" / "train" / "blue"
+    shutil.copytree(alexnet.data, alexnet.folder / "data")
+    for path in sorted(blue.iterdir())[:2]:
+        path.unlink()
+    alexnet.data = alexnet.folder / "data"
+    (line,) = works(alexnet.train("--epochs", 1)).lines("weights")
+    assert line == "weights [1.5, 0.75]"  # of 2 and 4 images
+
+
+@pytest.mark.parametrize(
+    "row",
+    ["AdamW with weight decay", "label smoothing", "gradient clipping", "another augmentation"],
+)
+def test_a_row_of_the_table(row: str, alexnet: TinyLesson) -> None:
+    before = works(alexnet.train("--epochs", 1)) and alexnet.history()
+    pieces = cell_of_readme(row)
+    edits = alexnet.edits
+    if row == "gradient clipping":
+        edits.above("optimizer.step()", pieces[0])
+    elif row == "another augmentation":
+        edits.replace("transforms.ToTensor(),", f"{pieces[1]} transforms.ToTensor(),")
+    else:
+        name, _, value = pieces[0].partition(" = ")
+        edits.value(name, value)
+    works(alexnet.train("--epochs", 1))
+    assert alexnet.history() != before
+
+
+def test_layer4_and_fc_alone_with_two_rates(tmp_path: Path, data_set: Path) -> None:
+    copy = plain.quick_lesson(plain.RESNET, tmp_path)
+    options = ["--data-path", data_set, "--model-name", "resnet18", "--epochs", 1]
+    works(run_here(copy / "train.py", *options, "--weights", "none"))
+    before = torch.load(copy / "resNet18.pth", weights_only=True)
+    lines = block_of_readme("net.layer4.parameters()")
+    edits = Edits(copy / "train.py")
+    edits.above("in_channel", *lines[: lines.index("")])
+    start = [line.startswith("optimizer") for line in lines].index(True)
+    edits.above("optimizer", *lines[lines.index("") + 1 : start])
+    edits.value("optimizer", lines[start].removeprefix("optimizer = "))
+    weights = tmp_path / "start.pth"
+    torch.save(before, weights)
+    works(run_here(copy / "train.py", *options, "--weights", weights))
+    after = torch.load(copy / "resNet18_last.pth", weights_only=True)["state"]
+    rates = [group["lr"] for group in after["optimizer"]["param_groups"]]
+    assert rates == [pytest.approx(0.00001), 0.0001]
+    for name, value in before.items():
+        moved = not torch.equal(after["net"][name], value)
+        if name.endswith(("weight", "bias")):
+            assert moved == name.startswith(("layer4.", "fc.")), name
