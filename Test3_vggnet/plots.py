@@ -108,13 +108,14 @@ def show_figure(wait: bool) -> None:
         print(f"the picture cannot be shown here: {error!r}")
 
 
-def draw_results(save_path: Path, history: Sequence[dict]) -> None:
+def draw_results(save_path: str | Path, history: Sequence[dict]) -> None:
     """Draw the columns of `history` over the epochs, and a line at the last epoch marked `best`.
 
     Losses share a panel, and so do accuracies; every other column of numbers has its own.
     """
     from matplotlib.figure import Figure  # not pyplot, which is slow, and looks for a screen
 
+    save_path = Path(save_path)
     panels: dict[str, list[str]] = {"loss": [], "accuracy": []}
     columns: list[str] = []
     for row in history:
@@ -122,11 +123,15 @@ def draw_results(save_path: Path, history: Sequence[dict]) -> None:
     for column in columns:
         if any(as_number(row.get(column)) is not None for row in history):
             panels.setdefault(panel_of(column), []).append(column)
-    best = [epoch for epoch, row in enumerate(history, start=1) if row.get("best") is True]
+    best = [epoch for epoch, row in enumerate(history, start=1) if row.get("best")]
+    panels = {title: names for title, names in panels.items() if names}
+    if not panels:
+        return
 
     across = min(3, len(panels))
     rows = math.ceil(len(panels) / across)
     with plain_style():
+        # margins by hand: to compute them, as in the other pictures, takes a second an epoch
         figure = Figure(figsize=(5 * across, 4 * rows))
         figure.subplots_adjust(0.06, 0.13 / rows, 0.98, 1 - 0.1 / rows, hspace=0.35)
         for number, (title, names) in enumerate(panels.items(), start=1):
@@ -172,7 +177,7 @@ def panel_of(column: str) -> str:
 
 
 def draw_validation(
-    save_path: Path,
+    save_path: str | Path,
     net: torch.nn.Module,
     loader: Iterable,
     names: Mapping[int, str] | Sequence[str],
@@ -183,6 +188,7 @@ def draw_validation(
         loader: batches of images, labels; what else is in a batch is passed over
         names: of the classes, by their numbers
     """
+    save_path = Path(save_path)
     device = next(net.parameters()).device
     names = [printable(names[i]) for i in range(len(names))]
     mistakes: list[tuple[float, int, int, torch.Tensor]] = []
@@ -192,11 +198,12 @@ def draw_validation(
         for images, labels, *_ in loader:
             probabilities = torch.softmax(net(images.to(device)).float().cpu(), dim=1)
             probability, predicted = probabilities.max(dim=1)
+            labels = labels.cpu()
             all_labels.append(labels)
             all_predicted.append(predicted)
             for i in (predicted != labels).nonzero().flatten().tolist():
-                mistake = float(probability[i]), int(predicted[i]), int(labels[i]), images[i]
-                mistakes.append(mistake)
+                image = images[i].cpu()
+                mistakes.append((float(probability[i]), int(predicted[i]), int(labels[i]), image))
             mistakes.sort(key=lambda mistake: mistake[0], reverse=True)
             del mistakes[8:]
     names += [str(i) for i in range(len(names), probabilities.shape[1])]  # of outputs to spare
@@ -239,7 +246,9 @@ def draw_confusion(path: Path, confusion: torch.Tensor, names: Sequence[str], sh
         axes = figure.subplots()
         axes.imshow(share.numpy(), cmap="Blues", vmin=0, vmax=1)
         axes.set(
-            title="number of images", xlabel="predicted class", ylabel="true class, and its recall"
+            title="number of images" if len(names) <= 20 else "share of each class's images",
+            xlabel="predicted class",
+            ylabel="true class, and its recall",
         )
         places = range(0, len(names), math.ceil(len(names) / 30))
         axes.set_xticks(

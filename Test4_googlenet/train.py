@@ -21,7 +21,6 @@ from helpers import (
     begin_run,
     load_checkpoint,
     manual_seed,
-    read_weights,
     run,
     save,
     save_checkpoint,
@@ -160,7 +159,8 @@ def main() -> None:
 
     print("Finished Training")
     print(f"best val_accuracy: {best_acc:.3f}, with the weights in {save_path}")
-    net.load_state_dict(read_weights(save_path))  # the best epoch's, whose mistakes are drawn
+    # the best epoch's, to draw what they get wrong
+    net.load_state_dict(torch.load(save_path, map_location=device))
     draw_validation(save_path, net, validate_loader, cla_dict)
     print("python predict.py photo.jpg tells the class of a photo, with these weights")
 

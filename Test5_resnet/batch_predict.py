@@ -156,7 +156,8 @@ def main() -> None:
         predicted = torch.tensor([cla for _, cla, _ in rows])
         confusion = confusion_matrix(labels, predicted, len(names))
         print_scores(confusion, names)
-        path = args.output_dir / f"{weights_path.stem}_confusion.png"
+        # train.py draws that of the validation set as resNet34_confusion.png
+        path = args.output_dir / f"{weights_path.stem}_{folder.resolve().name}_confusion.png"
         draw_confusion(path, confusion, names, show=True)
     if unreadable:
         raise UserError("; ".join(unreadable))

@@ -51,7 +51,8 @@ class UserError(Exception):
     """Something the user can put right. The message is one line: what is wrong, and what to do."""
 
     def __init__(self, message: str):
-        if not message.startswith("Caught "):  # by a data worker, whose traceback it begins with
+        # torch puts the traceback of a data worker before the message: its lines are kept
+        if not message.startswith("Caught "):
             message = message.replace("\n", "\\n")  # of a file's name
         super().__init__(message)
 
@@ -83,9 +84,9 @@ def run(main: Callable[[], None]) -> None:
             raise
         sys.exit(f"error: {one_line(error)}")
     except (RuntimeError, MemoryError) as error:
-        if is_from_loading(error, main):
-            variables = local_variables(main, error)
-            path = variables.get("weights_path", "the weights file")
+        variables = local_variables(main, error)
+        if is_from_loading(error, main, variables):
+            path = Path(variables["weights_path"])
             sys.exit(f"error: {does_not_fit(path, error, variables.get('class_indict'))}")
         advice = limit_of_the_machine(error)
         if not advice or is_too_much_asked(error):
@@ -95,9 +96,10 @@ def run(main: Callable[[], None]) -> None:
         while LOCKS:
             LOCKS.pop().close()
         # a notebook's next %run imports the modules of its own folder, and sees what was changed
+        folder = os.path.split(__file__)[0]
         for name, module in list(sys.modules.items()):
             file = getattr(module, "__file__", None) or ""
-            if name != "__main__" and file.rpartition(os.sep)[0] == __file__.rpartition(os.sep)[0]:
+            if name != "__main__" and os.path.split(file)[0] == folder:
                 del sys.modules[name]
 
 
@@ -113,7 +115,10 @@ def one_line(error: BaseException) -> str:
 
 def check_folder(main: Callable[[], None]) -> None:
     """A UserError if a notebook has kept another folder's modules, and would train its net."""
-    if main.__module__ == "__main__" and Path(main.__code__.co_filename).resolve().parent != HERE:
+    if main.__module__ != "__main__":
+        return
+    script = Path(main.__code__.co_filename)  # no file, if the script was pasted into a cell
+    if script.is_file() and script.resolve().parent != HERE:
         raise UserError(f"the modules of {HERE} are loaded in this Python: start the kernel anew")
 
 
@@ -133,17 +138,17 @@ def is_too_much_asked(error: BaseException) -> bool:
     if not isinstance(error, MemoryError) and "DefaultCPUAllocator" not in str(error):
         return False
     file = Path(traceback.extract_tb(error.__traceback__)[-1].filename).resolve()
-    return file.parent == HERE and file.name != "helpers.py"
+    return file.parent == HERE and file.name not in ("helpers.py", "model.py")
 
 
-def is_from_loading(error: BaseException, main: Callable[[], None]) -> bool:
-    """Whether it is of the lesson's own line that loads weights, and not of another net's."""
-    if not str(error).startswith("Error(s) in loading state_dict"):
+def is_from_loading(error: BaseException, main: Callable[[], None], variables: dict) -> bool:
+    """Whether it is of the lesson's own line, net.load_state_dict(read_weights(weights_path))."""
+    found = re.match(r"Error\(s\) in loading state_dict for (\w+)", str(error))
+    if not found or "weights_path" not in variables:
         return False
-    for frame in traceback.extract_tb(error.__traceback__):
-        if frame.name == main.__name__:
-            return re.search(r"load_state_dict\((read_weights\(|weights\b)", frame.line) is not None
-    return False
+    callers = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+    is_called_by_main = callers[-2:] == [main.__name__, "load_state_dict"]
+    return is_called_by_main and found[1] == type(variables.get("net")).__name__
 
 
 def local_variables(main: Callable[[], None], error: BaseException) -> dict:
@@ -728,7 +733,8 @@ class SeededDataset:
         return self.dataset[index]
 
     def __getattr__(self, name: str) -> object:
-        if name == "dataset":  # asked for while it is unpickled
+        # asked for while it is unpickled; and how to pickle itself it does not learn from another
+        if name == "dataset" or name.startswith("__"):
             raise AttributeError(name)
         return getattr(self.dataset, name)
 
@@ -811,13 +817,13 @@ class ProgressBar:
 # ---- saving ----
 
 
-def save(content: object, path: Path) -> None:
+def save(content: object, path: str | Path) -> None:
     """Write text, a figure, or what torch.save takes. At every moment `path` is old or new, whole.
 
     Raises:
         UserError: it cannot be written.
     """
-    path = path.resolve()  # where a symbolic link points to
+    path = Path(path).resolve()  # where a symbolic link points to
     part = path.with_name(f"{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -855,10 +861,12 @@ def why_not_written(error: Exception, content: object, path: Path) -> str:
     with contextlib.suppress(OSError):
         free = shutil.disk_usage(path.parent).free / 1e6
         needed = size_in_bytes(content) / 1e6
-        says_so = re.search("unexpected pos|iostream error|file write failed", str(error))
-        if free < needed or getattr(error, "errno", 0) == errno.ENOSPC:
+        torch_says_full = re.search("unexpected pos|iostream error|file write failed", str(error))
+        if free < needed:
             return f"the disk is full: {needed:,.1f} MB are needed, and {free:,.1f} MB are free"
-        if says_so:
+        if getattr(error, "errno", 0) == errno.ENOSPC:
+            return f"the disk is full: {free:,.1f} MB are free"
+        if torch_says_full:
             return f"{one_line(error)}: the disk is full, or a quota is reached"
     return one_line(error)
 
@@ -877,7 +885,7 @@ def size_in_bytes(content: object) -> int:
 # ---- files of this and earlier runs ----
 
 
-def begin_run(args: argparse.Namespace, save_path: Path, cla_dict: dict[int, str]) -> None:
+def begin_run(args: argparse.Namespace, save_path: str | Path, cla_dict: dict[int, str]) -> None:
     """Make the output folder ready: no weights ever meet the class names of another run.
 
     A new run's files take the place of an earlier run's, which are kept as AlexNet_previous.pth and
@@ -886,6 +894,7 @@ def begin_run(args: argparse.Namespace, save_path: Path, cla_dict: dict[int, str
     Raises:
         UserError: another run is at work in the folder, or there is nothing to resume.
     """
+    save_path = Path(save_path)
     if args.resume:
         check_resume(save_path, cla_dict)  # before a folder is made
     claim_folder(save_path.parent)
@@ -932,50 +941,51 @@ def check_resume(save_path: Path, cla_dict: dict[int, str]) -> None:
         )
     if read_classes(save_path) != {str(index): name for index, name in cla_dict.items()}:
         raise UserError(
-            f"the run to resume has other classes ({names_of(save_path)}) than the data set: "
+            f"the run to resume has other classes ({class_file_of(save_path)}) than the data set: "
             "--output-dir names another folder"
         )
 
 
 def keep_previous(save_path: Path) -> None:
     """Rename an earlier run's AlexNet.pth to AlexNet_previous.pth, and so on."""
-    files = []
-    for end in ("_last.pth", ".pth", "_results.png", "_mistakes.png", "_confusion.png"):
-        files.append(save_path.with_name(save_path.stem + end))  # _last first: it needs the others
-    older = [path.with_stem(f"{path.stem}_previous") for path in files]
+    last = save_path.with_stem(f"{save_path.stem}_last")
+    files = [last, save_path]  # the first needs the second, and so goes first
+    for what in ("results", "mistakes", "confusion"):
+        files.append(save_path.with_name(f"{save_path.stem}_{what}.png"))
+    kept = {path: path.with_stem(f"{path.stem}_previous") for path in files}
     if any(path.exists() for path in files):
-        print(f"an earlier run's files are kept as {older[1].name} and so on")
-    if files[0].exists():  # this run is whole: what was kept before belongs to another
-        for path in older:
+        print(f"an earlier run's files are kept as {kept[save_path].name} and so on")
+    if last.exists():  # this run is whole: what was kept before belongs to another
+        for path in kept.values():
             discard(path)
-    elif save_path.exists() and is_older(older[0], save_path):
+    elif save_path.exists() and is_older(kept[last], save_path):
         # save_path is of a run killed in its first epoch, and _last_previous of the run before it;
         # a newer _last_previous belongs to save_path: this function was interrupted
-        discard(older[0])
-    for path, kept in zip(files, older, strict=True):
+        discard(kept[last])
+    for path in files:
         if path.exists():
-            discard(kept)
-            move_with_names(path, kept)
+            discard(kept[path])
+            move(path, kept[path])
 
 
 def discard(path: Path) -> None:
-    """Delete an earlier run's file, if it is there, and the class names that it alone has."""
+    """Delete an earlier run's file, if it is there, and the class file that is its own."""
     if path.exists():
-        names = names_of_its_own(path)
+        own = own_class_file(path)
         path.unlink()
-        if names:
-            names.unlink()
+        if own:
+            own.unlink()
 
 
-def move_with_names(path: Path, target: Path) -> None:
-    """Rename a file; the class names that it alone has go with it."""
-    names = names_of_its_own(path)
-    if names:  # copied, so that under either name it has them at every moment
-        text = names.read_text(encoding="utf-8")
-        save(text, target.with_name(names.name.replace(path.name, target.name)))
+def move(path: Path, target: Path) -> None:
+    """Rename a file; the class file that is its own is renamed too."""
+    own = own_class_file(path)
+    if own:  # copied, so that under either name it has one at every moment
+        text = own.read_text(encoding="utf-8")
+        save(text, name_of_own_class_file(target, fingerprint(path)))
     path.replace(target)
-    if names:
-        names.unlink()
+    if own:
+        own.unlink()
 
 
 def is_older(path: Path, other: Path) -> bool:
@@ -986,25 +996,39 @@ def is_older(path: Path, other: Path) -> bool:
 
 
 def keep_class_names(save_path: Path, cla_dict: dict[int, str]) -> None:
-    """Before class_indices.json changes, give its names to every weights file in the folder."""
-    common = save_path.with_name("class_indices.json")
-    names, stays = "{}", False
+    """Before class_indices.json changes, give every weights file in the folder a file of its own.
+
+    It is called class_indices_AlexNet_cats.pth_3f2a91bc.json, the last digits being a fingerprint
+    of the weights, so that it is found for them under another name as well.
+    """
+    folder, common = save_path.parent, save_path.with_name("class_indices.json")
+    text = "{}"
+    changes = True
     if common.exists():
-        names = common.read_text(encoding="utf-8-sig", errors="backslashreplace")
+        text = common.read_text(encoding="utf-8-sig", errors="backslashreplace")
         with contextlib.suppress(UserError):  # it cannot be read: it is kept as it is
-            stays = parse_classes(common) == {str(index): name for index, name in cla_dict.items()}
-    for weights in sorted(common.parent.iterdir()):
-        is_weights = weights.suffix.lower() in (".pth", ".pt", ".bin", ".ckpt", ".tar")
-        if not is_weights or not weights.is_file() or names_of_its_own(weights):
+            names = {str(index): name for index, name in cla_dict.items()}
+            changes = parse_classes(common) != names
+    if not changes and not any(folder.glob("class_indices_*.json")):
+        return
+    for weights in sorted(folder.iterdir()):
+        if not is_weights(weights) or own_class_file(weights):
             continue
-        own = weights.with_name(f"class_indices_{weights.name[:200]}_{fingerprint(weights)}.json")
-        source = names_of(weights)
+        own = name_of_own_class_file(weights, fingerprint(weights))
+        source = class_file_of(weights)
         if source != common:  # these weights have been renamed
             save(source.read_text(encoding="utf-8"), own)
-        elif common.exists() and not stays:
-            save(names, own)
+        elif common.exists() and changes:
+            save(text, own)
         elif not common.exists() and weights.stem in (save_path.stem, f"{save_path.stem}_last"):
-            save(names, own)  # nobody knows them: better none than this run's
+            save(text, own)  # nobody knows their classes: better none than this run's
+
+
+def is_weights(path: Path) -> bool:
+    """Whether a file is called like weights, but for ImageNet's, which pretrained.py fetches."""
+    is_imagenets = re.fullmatch(r"resnex?t\d+\w*-pre", path.stem)
+    endings = (".pth", ".pt", ".bin", ".ckpt", ".pth.tar")
+    return path.name.lower().endswith(endings) and path.is_file() and not is_imagenets
 
 
 def fingerprint(path: Path) -> str:
@@ -1016,32 +1040,48 @@ def fingerprint(path: Path) -> str:
     return digest.hexdigest()[:8]
 
 
-def names_kept_for(weights: Path) -> dict[str, Path]:
-    """Files of class names that were kept for weights of this content: {name of weights: file}."""
+def name_of_own_class_file(weights: Path, digits: str) -> Path:
+    """Where the classes of one weights file alone are kept; `digits`: its fingerprint."""
+    return weights.with_name(f"class_indices_{weights.name}_{digits}.json")
+
+
+def kept_class_files(weights: Path) -> dict[str, Path]:
+    """Class files that were kept for weights of this content, by the name the weights had then."""
     if not weights.is_file() or not any(weights.parent.glob("class_indices_*.json")):
         return {}
     end = f"_{fingerprint(weights)}.json"
     found = {}
-    for names in sorted(weights.parent.glob(f"class_indices_*{end}")):
-        found[names.name.removeprefix("class_indices_").removesuffix(end)] = names
+    for path in sorted(weights.parent.glob(f"class_indices_*{end}")):
+        found[path.name.removeprefix("class_indices_").removesuffix(end)] = path
     return found
 
 
-def names_of_its_own(weights: Path) -> Path | None:
-    """The file of class names that was kept for these weights under this name, if there is one."""
-    return names_kept_for(weights).get(weights.name[:200])
+def own_class_file(weights: Path) -> Path | None:
+    """The class file that was kept for these weights under this name, if there is one."""
+    return kept_class_files(weights).get(weights.name)
 
 
-def names_of(weights: Path) -> Path:
-    """The file of the class names that belong to a weights file, even if it has been renamed."""
-    kept = names_kept_for(weights)
-    if weights.name[:200] in kept:
-        return kept[weights.name[:200]]
-    for name, names in kept.items():
-        # not if they belong to other weights, equal to the last bit: its classes were renamed
-        if not names_of_its_own(weights.with_name(name)):
-            return names
-    return weights.with_name("class_indices.json")
+def class_file_of(weights: Path) -> Path:
+    """The file with the names of the classes of a net's weights, which may have been renamed.
+
+    Raises:
+        UserError: there are two, and nothing says which it is.
+    """
+    kept = kept_class_files(weights)
+    if weights.name in kept:
+        return kept[weights.name]
+    for name, path in kept.items():
+        if not own_class_file(weights.with_name(name)):
+            return path  # the weights that it was kept for have been renamed
+    common = weights.with_name("class_indices.json")
+    for name, path in kept.items():
+        # a copy of them; or equal to the last bit, since only the names of the classes were changed
+        if not common.exists() or parse_classes(path) != parse_classes(common):
+            raise UserError(
+                f"{weights} equals {name}, and {path.name} and {common.name} name other classes: "
+                "delete the file whose names are not those of these weights"
+            )
+    return common
 
 
 def parse_classes(path: Path) -> dict[str, str]:
@@ -1068,15 +1108,16 @@ def parse_classes(path: Path) -> dict[str, str]:
     return {str(index): class_indict[str(index)] for index in range(len(class_indict))}
 
 
-def read_classes(weights: Path) -> dict[str, str]:
+def read_classes(weights: str | Path) -> dict[str, str]:
     """The class names that belong to a weights file: {"0": "daisy", ...}.
 
     Raises:
         UserError: there are none.
     """
+    weights = Path(weights)
     if not weights.exists():
         raise UserError(f"there is no {weights}{how_to_get_weights(weights)}")
-    return parse_classes(names_of(weights))
+    return parse_classes(class_file_of(weights))
 
 
 # ---- reading weights ----
@@ -1094,12 +1135,13 @@ def how_to_get_weights(path: Path) -> str:
     return advice
 
 
-def read_file(path: Path) -> dict:
+def read_file(path: str | Path) -> dict:
     """What torch.save has written, on the CPU. Code in the file is not run.
 
     Raises:
         UserError: it is something else.
     """
+    path = Path(path)
     if not path.exists():
         raise UserError(f"there is no {path}{how_to_get_weights(path)}")
     try:
@@ -1107,6 +1149,8 @@ def read_file(path: Path) -> dict:
             warnings.simplefilter("ignore")  # about TorchScript
             return dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # garbage makes the unpickler fail in any way
+        if isinstance(error, PermissionError) or limit_of_the_machine(error):
+            raise  # the file may well be sound
         what = what_is_in(path, error)
         raise UserError(
             f"{path} is not what torch.save(net.state_dict(), ...) writes: {what}"
@@ -1121,10 +1165,13 @@ def what_is_in(path: Path, error: Exception) -> str:
     if path.is_dir():
         return "it is a folder"
     with path.open("rb") as file:
-        return f"it begins with {file.read(24)}"
+        start = file.read(24)
+    if start.startswith(b"PK"):  # as torch.save begins, too
+        return f"it is damaged, or not all of it is there ({one_line(error)})"
+    return f"it begins with {start}"
 
 
-def read_weights(path: Path) -> dict[str, torch.Tensor]:
+def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     """torch.load for a net's state_dict, on the CPU, careful with what other programs write.
 
     The weights may lie in a checkpoint beside other things, and their names may have a wrapper's
@@ -1186,7 +1233,7 @@ def does_not_fit(path: Path, error: RuntimeError, class_indict: dict | None = No
     elif shape:
         found = f"{shape[1]} is {shape[2]} in it, and {shape[3]} in the net"
         if class_indict and json.loads(shape[3])[0] == len(class_indict):  # the last layer
-            found += f", since {names_of(path).name} names {len(class_indict)} classes"
+            found += f", since {class_file_of(path).name} names {len(class_indict)} classes"
     else:
         found = text.splitlines()[-1].strip()
     return f"{path} is not of this {net}: {found}"
@@ -1282,8 +1329,8 @@ def save_checkpoint(
             continue
         state[name] = part.state_dict()
         if isinstance(part, torch.optim.Optimizer):
-            for group in part.param_groups:  # where torch's schedulers keep the first rate
-                group.setdefault("initial_lr", group["lr"])
+            for group in part.param_groups:
+                group.setdefault("first_lr", group.get("initial_lr", group["lr"]))
             state[name] = {**part.state_dict(), "default_lr": part.defaults["lr"]}
     kinds = {name: type(parts[name]).__name__ for name in state}
     save({"options": options_of(args), "kinds": kinds, "state": state, **values}, path)
@@ -1322,6 +1369,7 @@ def load_checkpoint(path: Path, args: argparse.Namespace, **parts: object) -> di
     """
     saved = read_file(path)
     print(restore(saved, path, args, **parts))
+    del saved["state"]  # which is as large as the net and the optimizer
     return saved
 
 
@@ -1337,7 +1385,7 @@ def restore(saved: dict, path: Path, args: argparse.Namespace, **parts: object) 
     that was lowered by it, or by hand after the first epoch, stays lowered by the same factor.
 
     Returns:
-        a line on what was resumed, with the learning rate of each parameter group
+        what was resumed, to be printed, with the learning rate of each parameter group
 
     Raises:
         UserError: a part does not fit the file.
@@ -1363,7 +1411,7 @@ def restore(saved: dict, path: Path, args: argparse.Namespace, **parts: object) 
     rates_reached = {}
     for name, part in parts.items():
         try:
-            if part in optimizers:
+            if isinstance(part, torch.optim.Optimizer):
                 rates_reached[part] = [
                     group["lr"] for group in saved["state"][name]["param_groups"]
                 ]
@@ -1380,20 +1428,21 @@ def restore(saved: dict, path: Path, args: argparse.Namespace, **parts: object) 
                 f"start without --resume{changed}"
             ) from None
     epochs = len(saved["history"])
-    load_schedulers(schedulers, saved["state"], rates_reached, epochs)
+    notes = load_schedulers(schedulers, saved["state"], rates_reached, epochs)
     rates = []
     for optimizer in optimizers:
         for group, reached in zip(optimizer.param_groups, rates_reached[optimizer], strict=True):
             rates.append(str(group["lr"]))
             if schedulers and not math.isclose(group["lr"], reached):
                 rates[-1] += f" (was {reached})"
-            if group["lr"] != group["initial_lr"] and not schedulers:
+            if group["lr"] != group["first_lr"] and not schedulers:
                 rates[-1] += (
-                    f" (the run began with {group['initial_lr']}; if a scheduler changed it, "
+                    f" (the run began with {group['first_lr']}; if a scheduler changed it, "
                     "save_checkpoint and load_checkpoint need scheduler=scheduler)"
                 )
     done = "; all --epochs are done" if epochs >= getattr(args, "epochs", epochs + 1) else ""
-    return f"resumed {path} after epoch {epochs}, lr {', '.join(rates)}{changed}{done}"
+    line = f"resumed {path} after epoch {epochs}, lr {', '.join(rates)}{changed}{done}"
+    return "\n".join([*notes, line])
 
 
 def changed_options(before: dict, args: argparse.Namespace) -> str:
@@ -1422,29 +1471,70 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:
     """Load what an optimizer has learned; its settings stay train.py's.
 
     A learning rate that the run had lowered since it began is lowered by the same factor.
+
+    Raises:
+        ValueError: the file has other parameter groups, or lacks what a setting needs.
     """
-    settings = []
-    for group in optimizer.param_groups:
-        settings.append({name: value for name, value in group.items() if name != "params"})
-    optimizer.load_state_dict(state)
-    for group, now in zip(optimizer.param_groups, settings, strict=True):
-        reached, began = group["lr"], group["initial_lr"]
-        if now["lr"] == optimizer.defaults["lr"] and reached != began:
-            began = state["default_lr"]  # initial_lr was noted at the first save, perhaps too late
+    groups = []
+    for now, saved in zip(optimizer.param_groups, state["param_groups"], strict=False):
         for setting in ("momentum", "amsgrad", "centered"):
-            if now.get(setting) and not group.get(setting):
+            if now.get(setting) and not saved.get(setting):
                 raise ValueError(f"{setting} needs what the file does not hold")
-        group.update(now)
-        group["initial_lr"] = now.get("initial_lr", now["lr"])
-        if now["lr"] == began:
-            group["lr"] = reached  # to the last digit
-        elif reached != began:
-            group["lr"] = now["lr"] * (reached / began)
+        settings = {name: value for name, value in now.items() if name != "params"}
+        settings["first_lr"] = now.get("initial_lr", now["lr"])
+        settings["lr"] = rate_to_go_on_with(now, saved, optimizer.defaults["lr"], state)
+        groups.append({**saved, **settings})
+    # if the file has more groups, or fewer, torch says so
+    groups += state["param_groups"][len(groups) :]
+    optimizer.load_state_dict({**state, "param_groups": groups})
     # fused optimizers do not check that their state has the weights' memory layout, channels_last
     for weight, values in optimizer.state.items():
         for name, value in values.items():
             if isinstance(value, torch.Tensor) and value.shape == weight.shape:
                 values[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
+
+
+def rate_to_go_on_with(now: dict, saved: dict, default: float, state: dict) -> float:
+    """The learning rate of a parameter group: train.py's, as much lower as the run's had become.
+
+    Args:
+        now, saved: the group in train.py and in the file
+        default: the optimizer's own rate in train.py; in the file it is in `state`
+    """
+    reached, began = saved["lr"], saved["first_lr"]
+    if now["lr"] == default and reached != began:
+        # first_lr was noted at the first save: a rate lowered by hand before that would be missed
+        began = state["default_lr"]
+    if now["lr"] == began:
+        return reached  # to the last digit
+    if reached == began:
+        return now["lr"]
+    return now["lr"] * (reached / began)
+
+
+def load_schedulers(
+    schedulers: dict[str, LRScheduler], states: dict, rates: dict, epochs: int
+) -> list[str]:
+    """Bring schedulers to where they were after that number of epochs; see restore.
+
+    Args:
+        states: of the schedulers, by their names
+        rates: that each optimizer's groups had reached
+
+    Returns:
+        lines on what a learner should know
+    """
+    if not schedulers:
+        return []
+    states = {name: states[name] for name in schedulers}
+    if can_be_stepped_again(states):
+        return step_again(schedulers, states, epochs)
+    for name, scheduler in schedulers.items():
+        scheduler.load_state_dict(states[name])
+        groups = scheduler.optimizer.param_groups
+        for group, lr in zip(groups, rates[scheduler.optimizer], strict=True):
+            group["lr"] = lr
+    return [f"{' and '.join(schedulers)} go on as they were: another --lr does not count"]
 
 
 def can_be_stepped_again(states: dict) -> bool:
@@ -1459,47 +1549,33 @@ def can_be_stepped_again(states: dict) -> bool:
     return len(counts) <= 1 and not (has_plateau and counts)
 
 
-def load_schedulers(
-    schedulers: dict[str, LRScheduler], states: dict, rates: dict, epochs: int
-) -> None:
-    """Bring schedulers to where they were after that number of epochs; see restore.
-
-    Args:
-        states: of the schedulers, by their names
-        rates: that each optimizer's groups had reached
-    """
-    if not can_be_stepped_again({name: states[name] for name in schedulers}):
-        for name, scheduler in schedulers.items():
-            scheduler.load_state_dict(states[name])
-            groups = scheduler.optimizer.param_groups
-            for group, lr in zip(groups, rates[scheduler.optimizer], strict=True):
-                group["lr"] = lr
-        if schedulers:
-            print(f"{' and '.join(schedulers)} go on as they were: another --lr does not count")
-        return
+def step_again(schedulers: dict[str, LRScheduler], states: dict, epochs: int) -> list[str]:
+    """Step schedulers, with the settings that they have now, as often as they had been stepped."""
+    notes = []
     steps = {}
     for name, scheduler in schedulers.items():
         count = states[name].get("last_epoch")
         if count is None:  # a ChainedScheduler
             count = states[name]["_schedulers"][0]["last_epoch"]
+        groups = scheduler.optimizer.param_groups
         if isinstance(scheduler, ReduceLROnPlateau):
             if count < epochs:
-                print(f"{name}.step() of epoch {epochs} is lost: it belongs above save_checkpoint")
+                notes.append(
+                    f"{name}.step() of epoch {epochs} is lost: it belongs above save_checkpoint"
+                )
             counted = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch")
             state = {key: states[name][key] for key in counted}
-            state["_last_lr"] = [group["lr"] for group in scheduler.optimizer.param_groups]
+            state["_last_lr"] = [group["lr"] for group in groups]
             scheduler.load_state_dict(state)
             continue
         if count == epochs - 1:
-            print(
+            notes.append(
                 f"{name} had made {count} steps in {epochs} epochs: one more is made now, "
                 "as if its step() stood below save_checkpoint"
             )
             count = epochs
         steps[name] = count
-        for group, lr in zip(
-            scheduler.optimizer.param_groups, scheduler.get_last_lr(), strict=True
-        ):
+        for group, lr in zip(groups, scheduler.get_last_lr(), strict=True):
             group["lr"] = lr  # as before the first epoch
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that the optimizer has not been stepped before
@@ -1512,3 +1588,4 @@ def load_schedulers(
                     raise UserError(
                         f"{name} cannot make {count} steps: {one_line(error)}"
                     ) from None
+    return notes

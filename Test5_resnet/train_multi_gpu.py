@@ -235,7 +235,7 @@ def main() -> None:
     if rank == 0:
         print("Finished Training")
         print(f"best val_accuracy: {best_acc:.3f}, with the weights in {save_path}")
-        net.load_state_dict(read_weights(save_path))
+        net.load_state_dict(torch.load(save_path, map_location=device))
         validate_loader = DataLoader(validate_dataset, batch_size=args.batch_size)
         draw_validation(save_path, net, validate_loader, cla_dict)
 

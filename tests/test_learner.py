@@ -522,3 +522,55 @@ def test_layer4_and_fc_alone_with_two_rates(tmp_path: Path, data_set: Path) -> N
         moved = not torch.equal(after["net"][name], value)
         if name.endswith(("weight", "bias")):
             assert moved == name.startswith(("layer4.", "fc.")), name
+
+
+# ---- changes that touch what is saved and loaded ----
+
+
+def test_a_wrapped_net_trains_resumes_and_is_drawn(lesson: TinyLesson) -> None:
+    """nn.DataParallel puts `module.` before the names, in every file of the run."""
+    if lesson.name == plain.RESNET:
+        lesson.edits.replace("net.fc.train()", "net.module.fc.train()")
+    lesson.edits.below("net.to(device)", "net = nn.DataParallel(net)")
+    works(lesson.train("--epochs", 1))
+    result = works(lesson.train("--epochs", 2, "--resume"))
+    assert "_confusion.png" in result.out
+    assert any(name.startswith("module.") for name in lesson.last()["state"]["net"])
+    assert "class: " in works(lesson.predict()).out
+
+
+def test_paths_as_the_video_types_them(lesson: TinyLesson, monkeypatch: Patch) -> None:
+    """save_path = "./AlexNet.pth", and a path in predict.py, are texts."""
+    monkeypatch.chdir(lesson.folder)
+    lesson.edits.value("save_path", f'"./{lesson.save_path.name}"')
+    lesson.edits.value("last_path", f'"./{lesson.last_path.name}"')
+    works(lesson.train("--epochs", 1))
+    works(lesson.train("--epochs", 2, "--resume"))
+    assert "best " in works(lesson.train("--epochs", 1)).out
+    assert (lesson.folder / f"{lesson.save_path.stem}_previous.pth").exists()
+    predict = Edits(lesson.folder / "predict.py")
+    predict.value("weights_path", f'"./{lesson.save_path.name}"')
+    predict.replace("weights_path.stem", "'net'")
+    assert "class: " in works(lesson.predict()).out
+
+
+def test_a_predict_py_without_the_name_weights_path(alexnet: TinyLesson, tmp_path: Path) -> None:
+    """A file that does not fit is a one-line error as long as weights_path names it."""
+    works(alexnet.train("--epochs", 1))
+    state = torch.load(alexnet.save_path, weights_only=True)
+    torch.save({**state, "fc.weight": torch.zeros(3, 8)}, alexnet.out / "other.pth")
+    weights = ["--weights", alexnet.out / "other.pth"]
+    fails(alexnet.predict(*weights), "other.pth", "fc.weight is [3, 8] in it")
+    Edits(alexnet.folder / "predict.py").replace("weights_path", "path")
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        alexnet.predict(*weights)
+
+
+def test_going_back_to_the_last_epoch_within_the_loop(alexnet: TinyLesson) -> None:
+    """Saving leaves the optimizer as it is: load_checkpoint finds no trace of a scheduler."""
+    back = "load_checkpoint(last_path, args, net=net, optimizer=optimizer)"
+    alexnet.edits.below("draw_results(", "if epoch == 1:", f"    {back}")
+    works(alexnet.train("--epochs", 3))
+    assert len(alexnet.history()) == 3
+    alexnet.edits.below("draw_results(", "print('groups', sorted(optimizer.param_groups[0]))")
+    assert "initial_lr" not in works(alexnet.train("--epochs", 1)).lines("groups")[0]

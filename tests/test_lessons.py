@@ -391,7 +391,8 @@ def test_batch_predict(more: str, trained: Trained, tmp_path: Path, autocast: Mo
         recall = f"{hits.count(name) / true.count(name):.3f}"
         line = rf"class: {name} +precision: {precision} +recall: {recall}"
         assert re.search(line, result.out)
-    assert (trained.out / "resNet18_confusion.png").exists()
+    # that of the validation set stays
+    assert (trained.out / "resNet18_train_confusion.png").exists()
 
 
 @pytest.mark.parametrize("folder", [plain.RESNET], indirect=True)

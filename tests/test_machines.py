@@ -19,7 +19,7 @@ import pytest
 import torch
 from drawn import draw_data_set
 from matplotlib import font_manager, pyplot
-from running import Patch, Tiny, copy_lesson, fails, load, run_here, works
+from running import Patch, Tiny, call, copy_lesson, fails, load, run_here, works
 from tiny import BODY, MODELS, TinyLesson
 
 FLOWER_LESSONS = [folder for folder in plain.DEFAULTS if folder != plain.LENET]
@@ -339,6 +339,23 @@ def test_idle_is_no_terminal(helpers: ModuleType, monkeypatch: Patch) -> None:
         outputs[idle] = sys.stdout.getvalue()
     assert "\r" in outputs[False] and "\r" not in outputs[True]
     assert re.fullmatch(r"train 100%\[\*{50}->\] loss:0.000\n", outputs[True])
+
+
+def test_a_script_that_was_pasted_into_a_notebook(helpers: ModuleType) -> None:
+    """Its code has no file: there are no other folder's modules to warn of."""
+    names = {"__name__": "__main__"}
+    exec(compile("def main(): print('here')", "/gone/ipykernel_1/2.py", "exec"), names)
+    assert call(lambda: helpers.run(names["main"]), Path("train.py")).out == "here\n"
+    exec(compile("def main(): print('here')", __file__, "exec"), names)
+    fails(call(lambda: helpers.run(names["main"]), Path("train.py")), "kernel")
+
+
+def test_a_loaders_data_set_is_pickled_as_itself(helpers: ModuleType, data_set: Path) -> None:
+    """Python 3.10 looks for __getstate__ by getattr, which asks the data set that it wraps."""
+    loader = helpers.DataLoader(helpers.ImageFolder(data_set / "train"), collate_fn=list)
+    for name in ("__getstate__", "__setstate__", "__reduce__"):
+        with pytest.raises(AttributeError):
+            loader.dataset.__getattr__(name)
 
 
 def test_one_folder_after_another_in_a_notebook(clone: Path) -> None:

@@ -264,8 +264,8 @@ def test_the_names_that_another_nets_weights_need_are_kept(
     # as another program may have written them
     text = json.dumps({"1": "rote Rose", "0": "Gänseblümchen"}, indent=1).replace("\n", "\r\n")
     names.write_text(f"\ufeff{text}", encoding="utf-8", newline="")
-    for path in (vgg11, tmp_path / "resnet34-pre.pth"):
-        torch.save({}, path)
+    for name in ("vgg11Net.pth", "my-pre.pth", "resnet34-pre.pth", "photos.tar"):
+        torch.save({"file": name}, tmp_path / name)
     helpers.run(lambda: helpers.begin_run(NEW_RUN, vgg16, {0: "Gänseblümchen", 1: "rote Rose"}))
     assert not list(tmp_path.glob("class_indices_*"))  # they are the same
     helpers.run(lambda: helpers.begin_run(NEW_RUN, vgg16, {0: "cat", 1: "dog"}))
@@ -273,6 +273,8 @@ def test_the_names_that_another_nets_weights_need_are_kept(
     assert helpers.read_classes(vgg11) == {"0": "Gänseblümchen", "1": "rote Rose"}
     own = json.loads(next(tmp_path.glob("class_indices_vgg11Net.pth_*.json")).read_text("utf-8"))
     assert own == {"0": "Gänseblümchen", "1": "rote Rose"}
+    kept = sorted(path.name.rpartition("_")[0] for path in tmp_path.glob("class_indices_*"))
+    assert kept == ["class_indices_my-pre.pth", "class_indices_vgg11Net.pth"]  # none of ImageNet's
 
 
 def test_names_follow_the_weights_and_not_their_file_names_or_times(
@@ -297,21 +299,37 @@ def test_names_follow_the_weights_and_not_their_file_names_or_times(
     assert names_for(tiny, copy) == set(DOGS)
 
 
-def test_equal_weights_of_renamed_classes(tiny: Tiny, tmp_path: Path) -> None:
-    """The same photos and seed give the same weights; only the names were put right."""
-    seen = []
+def test_equal_weights_with_two_names_are_refused(tiny: Tiny, tmp_path: Path) -> None:
+    """The same photos and seed, and only the names put right: nobody can tell it from a copy."""
     photos = tiny.data
-    for names in (CATS[:2], DOGS[:2], DOGS[:2], ("x", "y")):
-        tiny.data = draw_data_set(tmp_path / "data", names)
+    seen = []
+    for names in (CATS, DOGS[:2]):
+        tiny.data = draw_data_set(tmp_path / names[0], names)
         works(tiny.train())
         seen.append(torch.load(tiny.folder / "AlexNet.pth", weights_only=True))
-        tiny.data.rename(tmp_path / f"old {len(seen)}")
-        tiny.data = photos
-        assert names_for(tiny, tiny.folder / "AlexNet.pth") == set(names)
-        if len(seen) > 1:
-            before = [CATS[:2], DOGS[:2], DOGS[:2]][len(seen) - 2]
-            assert names_for(tiny, tiny.folder / "AlexNet_previous.pth") == set(before)
     assert same(seen[0], seen[1])
+    tiny.data = photos
+    previous = tiny.folder / "AlexNet_previous.pth"
+    assert names_for(tiny, previous) == set(CATS)
+    kept = next(tiny.folder.glob("class_indices_AlexNet_previous.pth_*.json"))
+    fails(tiny.predict(), "AlexNet_previous.pth", kept.name, "class_indices.json", "delete")
+    kept.unlink()
+    assert names_for(tiny, tiny.folder / "AlexNet.pth") == set(DOGS[:2])
+
+
+def test_a_copy_of_the_previous_weights(tiny: Tiny, tmp_path: Path) -> None:
+    """It does not get the names of the last run, which has as many classes."""
+    photos = tiny.data
+    for seed, names in enumerate((CATS, DOGS[:2])):
+        tiny.data = draw_data_set(tmp_path / names[0], names)
+        works(tiny.train("--seed", seed))
+    tiny.data = photos
+    previous = tiny.folder / "AlexNet_previous.pth"
+    for name in ("AlexNet.pth", "mine.pth"):
+        shutil.copy(previous, tiny.folder / name)
+        fails(tiny.predict("--weights", tiny.folder / name), name, "AlexNet_previous.pth")
+    previous.unlink()
+    assert names_for(tiny, tiny.folder / "mine.pth") == set(CATS)
 
 
 @pytest.mark.parametrize("moved", [".pth", "_last.pth", "_results.png"])
@@ -334,7 +352,7 @@ def test_old_names_meet_no_new_weights(tiny: Tiny, tmp_path: Path) -> None:
     tiny.data = cats
     works(tiny.train())
     tiny.data = draw_data_set(tmp_path / "dogs", DOGS[:2])
-    works(tiny.train())
+    works(tiny.train("--seed", 1))
     (tiny.folder / "class_indices.json").unlink()
     tiny.data = cats
     works(tiny.train())

@@ -281,6 +281,20 @@ def test_weights_of_another_net_are_refused(resnet: TinyLesson, tmp_path: Path) 
         assert not (tmp_path / "o").exists()
 
 
+def test_a_file_that_is_cut_short_is_called_so(tiny: Tiny, monkeypatch: Patch) -> None:
+    """And one that the machine has no memory for is not called damaged."""
+    works(tiny.train("--epochs", 1))
+    weights = tiny.folder / "AlexNet.pth"
+    content = weights.read_bytes()
+    weights.write_bytes(content[: len(content) // 2])
+    fails(tiny.predict(), weights, "damaged, or not all of it is there")
+    weights.write_bytes(content)
+    monkeypatch.setattr(torch, "load", Mock(side_effect=MemoryError()))
+    result = tiny.predict()
+    fails(result, "MemoryError")
+    assert "damaged" not in result.err and "torch.save" not in result.err
+
+
 # ---- saving ----
 
 
@@ -311,6 +325,16 @@ def test_a_data_set_that_also_returns_the_path(data_set: Path, tmp_path: Path) -
     loader = [(torch.rand(3, 3, 2, 2), torch.tensor([0, 1, 1]), ["a", "b", "c"])]
     plots.draw_validation(tmp_path / "AlexNet.pth", net, loader, ["blue", "red"])
     assert (tmp_path / "AlexNet_mistakes.png").exists()
+
+
+def test_data_that_lies_on_another_device(data_set: Path, tmp_path: Path) -> None:
+    """Labels and images are brought to the CPU before they are compared and drawn."""
+    plots = load(plain.ALEXNET, "plots")
+    net = nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
+    images, labels = torch.rand(3, 3, 2, 2), Mock(spec=torch.Tensor)
+    labels.cpu.return_value = torch.tensor([0, 1, 1])
+    plots.draw_validation(tmp_path / "AlexNet.pth", net, [(images, labels)], ["blue", "red"])
+    assert (tmp_path / "AlexNet_confusion.png").exists()
 
 
 def test_learning_rates_that_are_none(tiny: Tiny) -> None:
