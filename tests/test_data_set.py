@@ -414,6 +414,7 @@ def test_a_test_set_that_leaves_too_few(tmp_path: Path) -> None:
     assert files(data) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [Killed, KeyboardInterrupt, OSError])
 @pytest.mark.parametrize(
     ("before", "options"),

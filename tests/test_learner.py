@@ -205,6 +205,7 @@ def trained(lesson: TinyLesson, place: Path) -> Result:
     return result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES.values(), ids=list(CHANGES))
 def test_a_changed_train_py_trains_resumes_and_predicts(
     change: Callable[[TinyLesson], None], lesson: TinyLesson, tmp_path: Path
@@ -274,6 +275,7 @@ def test_the_losses_are_means_over_images(lesson: TinyLesson) -> None:
     assert lesson.history()[0]["train_loss"] == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_augmentation_differs_from_epoch_to_epoch(lesson: TinyLesson, tmp_path: Path) -> None:
     """Also with images in a fixed order, in batches of one: the pictures that the net sees."""
     lesson.edits.replace("shuffle=True", "shuffle=False")
@@ -501,6 +503,7 @@ def test_a_row_of_the_table(row: str, alexnet: TinyLesson) -> None:
     assert alexnet.history() != before
 
 
+@pytest.mark.slow
 def test_layer4_and_fc_alone_with_two_rates(tmp_path: Path, data_set: Path) -> None:
     copy = plain.quick_lesson(plain.RESNET, tmp_path)
     options = ["--data-path", data_set, "--model-name", "resnet18", "--epochs", 1]

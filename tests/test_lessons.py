@@ -128,6 +128,7 @@ def test_a_resumed_run_ends_as_a_straight_one(trained: Trained, tmp_path: Path) 
         assert same(straight, resumed)
 
 
+@pytest.mark.slow
 def test_autocast_is_on_with_amp_alone(trained: Trained, tmp_path: Path, autocast: Mock) -> None:
     """--resume does not take it over from the run that is resumed, but says so."""
 
@@ -226,6 +227,7 @@ def test_googlenet_predicts_without_the_heads_alone(trained: Trained, tmp_path: 
         fails(trained.predict(photo, "--weights", tmp_path / "other.pth"), "conv3.conv.weight")
 
 
+@pytest.mark.slow
 def test_lenet_tests_every_500_steps(tmp_path: Path, cifar10: Path, monkeypatch: Patch) -> None:
     """On the first 5,000 of the test images; on all of them at the end of the epoch."""
     init = datasets.CIFAR10.__init__
@@ -439,6 +441,7 @@ def test_the_same_file_is_in_all_folders(name: str) -> None:
     assert len({(ROOT / folder / name).read_bytes() for folder in plain.DEFAULTS}) == 1
 
 
+@pytest.mark.slow
 def test_a_folder_alone(tmp_path: Path, monkeypatch: Patch) -> None:
     """Copied to an empty place, run from another, with photos of a class with a Chinese name."""
     copy = copy_lesson(plain.RESNET, tmp_path / "new place")

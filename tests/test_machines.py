@@ -358,6 +358,7 @@ def test_a_loaders_data_set_is_pickled_as_itself(helpers: ModuleType, data_set: 
             loader.dataset.__getattr__(name)
 
 
+@pytest.mark.slow
 def test_one_folder_after_another_in_a_notebook(clone: Path) -> None:
     """%run A/train.py, then %run B/train.py in one kernel: B has modules of its own."""
     data = draw_data_set(clone / "data")
@@ -383,6 +384,7 @@ for folder in ("{plain.ALEXNET}", "{plain.GOOGLENET}", "{plain.ALEXNET}"):
     }
 
 
+@pytest.mark.slow
 def test_a_folder_whose_run_never_began_and_then_another(clone: Path) -> None:
     """%run A/train.py with a typing error in A's model.py, then %run B/train.py: one line."""
     data = draw_data_set(clone / "data")

@@ -50,6 +50,7 @@ def wait_for(path: Path, process: Process, changed_since: int = 0) -> None:
         time.sleep(0.002)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_run_killed_at_random_moments_ends_as_one_that_was_not(
     workers: int, tiny: Tiny, tmp_path: Path
@@ -175,6 +176,7 @@ def test_a_loss_that_is_no_number_ends_the_run_before_anything_is_saved(tiny: Ti
     assert not list(tiny.folder.glob("*.pth"))
 
 
+@pytest.mark.slow
 def test_a_terminated_run_leaves_its_log_and_what_was_saved(tiny: Tiny, tmp_path: Path) -> None:
     """A log, which is no terminal, gets every line at once."""
     log = tmp_path / "log.txt"
