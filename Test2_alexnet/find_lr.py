@@ -41,16 +41,11 @@ def smoothed(losses: list[float], keep: float = 0.9) -> list[float]:
     return means
 
 
-def falls_fastest(rates: list[float], losses: list[float]) -> float:
-    """The rate at which the loss falls most while the rate grows by its factor.
-
-    Raises:
-        ValueError: there are fewer than two steps.
-    """
-    falls = [before - after for before, after in itertools.pairwise(losses)]
-    if not falls:
-        raise ValueError("two steps or more are needed")
-    return rates[falls.index(max(falls))]
+def falls_fastest(rates: list[float], losses: list[float]) -> float | None:
+    """The rate at which the loss falls most from step to step, before it is smallest."""
+    smallest = losses.index(min(losses))
+    falls = [before - after for before, after in itertools.pairwise(losses[: smallest + 1])]
+    return rates[falls.index(max(falls))] if falls else None
 
 
 def diverges(rates: list[float], losses: list[float]) -> float | None:
@@ -79,6 +74,7 @@ def draw(
         # where it diverges the loss has no limit
         axes.set_ylim(0, 2 * max(means[0], 1e-6))
         axes.set(xscale="log", xlabel="learning rate", ylabel="training loss")
+        axes.xaxis.set_major_formatter(lambda rate, _: f"{rate:.0e}")
         axes.grid(alpha=0.3)
         axes.legend(loc="lower left")
 
@@ -142,8 +138,12 @@ def main() -> None:
         rates, losses = rates[:count], losses[:count]
     means = smoothed(losses)
     fastest, limit = falls_fastest(rates, means), diverges(rates, means)
-    print(f"the loss falls fastest at lr {fastest:.1e}")
-    marks = {"the lesson's": LESSON, "falls fastest": fastest}
+    marks = {"the lesson's": LESSON}
+    if fastest:
+        print(f"the loss falls fastest at lr {fastest:.1e}")
+        marks["falls fastest"] = fastest
+    else:
+        print("the loss does not fall")
     if limit:
         print(f"it diverges from lr {limit:.1e} on")
         marks["diverges"] = limit

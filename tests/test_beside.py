@@ -156,6 +156,10 @@ def test_find_lr_reads_a_known_curve() -> None:
     rates = [10.0**power for power in range(-6, 1)]
     losses = [1.6, 1.6, 1.5, 1.0, 0.8, 0.9, 1.3]
     assert find_lr.falls_fastest(rates, losses) == rates[2]
+    assert find_lr.falls_fastest(rates, [*losses[:6], 9.0]) == rates[2]
+    # a fall from what has diverged is none
+    assert find_lr.falls_fastest(rates, [1.6, 1.5, 1.4, 9.0, 2.0, 2.0, 2.0]) == rates[0]
+    assert find_lr.falls_fastest(rates, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]) is None
     assert find_lr.diverges(rates, losses) == 1.0
     assert find_lr.diverges(rates[:6], losses[:6]) is None
     assert find_lr.smoothed([2.0, 2.0, 2.0]) == pytest.approx([2, 2, 2])
@@ -169,10 +173,11 @@ def test_find_lr_raises_the_rate_in_every_step(
     (copy / "model.py").write_text(BODY + MODELS[plain.ALEXNET], encoding="utf-8")
     options = ["--data-path", data_set, "--batch-size", 3, "--steps", 13]
     result = works(run_here(copy / "find_lr.py", *options))
-    assert "the loss falls fastest at lr " in result.out
+    assert "the lesson's is 0.0002" in result.out
     (axes,) = drawn[0].axes
+    assert axes.xaxis.get_major_formatter()(1e-05) == "1e-05"
     rates = axes.lines[0].get_xdata()
     assert np.allclose(rates, [1e-6 * 10 ** (step / 2) for step in range(13)])
     assert axes.get_xscale() == "log"
-    assert any(line.get_xdata()[0] == 0.0002 for line in axes.lines[2:])
+    assert axes.lines[2].get_xdata()[0] == 0.0002
     assert run_here(copy / "find_lr.py", *options[:-1], 1).status == 2
