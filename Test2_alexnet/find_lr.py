@@ -18,6 +18,7 @@ from helpers import (
     DataLoader,
     ImageFolder,
     Parser,
+    UserError,
     manual_seed,
     positive_number,
     run,
@@ -134,6 +135,8 @@ def main() -> None:
     finite = [math.isfinite(value) for value in losses]
     if not all(finite):
         count = finite.index(False)
+        if count == 0:
+            raise UserError(f"the loss is {losses[0]} in the first step, whatever the rate")
         print(f"from lr {rates[count]:.1e} on the loss is no number")
         rates, losses = rates[:count], losses[:count]
     means = smoothed(losses)

@@ -44,6 +44,9 @@ MAX_PIXELS = 178_956_970  # of an image that is not a JPEG
 # Pillow refuses twice as many; its own limit is below what phones take
 Image.MAX_IMAGE_PIXELS = 2**28
 LOCKS: list[IO] = []  # open files, which hold the locks of claim_folder until run() closes them
+# settings of torch's schedulers, as they call them
+SCHEDULE = ("T_max", "total_iters", "total_steps", "step_size", "milestones", "gamma", "factor")
+SCHEDULE += ("patience", "threshold", "eta_min", "start_factor", "end_factor", "power")
 GET_TORCH = "https://pytorch.org/get-started/locally/"
 
 
@@ -80,7 +83,9 @@ def run(main: Callable[[], None]) -> None:
         print(stopped(local_variables(main, error)), file=sys.stderr)
         sys.exit(130)
     except OSError as error:
-        if is_from_other_code(error):  # the learner's own: its traceback is wanted
+        save_path = local_variables(main, error).get("save_path")
+        is_gone = isinstance(error, FileNotFoundError) and error.filename == str(save_path)
+        if is_from_other_code(error) and not is_gone:  # the learner's own: its traceback is wanted
             raise
         sys.exit(f"error: {one_line(error)}")
     except (RuntimeError, MemoryError) as error:
@@ -260,7 +265,7 @@ class Parser(argparse.ArgumentParser):
             number = torch.zeros(1, device=options.device)
             number.item()  # "meta" cannot give it back
             options.device = str(number.device)
-        except (RuntimeError, AssertionError) as error:
+        except (RuntimeError, AssertionError, ImportError) as error:
             self.error(f"--device {options.device}: {one_line(error)}{advice_on_device(error)}")
         if getattr(options, "amp", False) and not has_bfloat16(torch.device(options.device)):
             self.error(f"--amp needs units for bfloat16, and torch finds none in {options.device}")
@@ -416,12 +421,13 @@ def find_images(folder: Path) -> list[Path]:
         UserError: there are none.
     """
     images, others = [], []
-    seen = set()
     for place, folders, names in os.walk(folder, followlinks=True):
-        if os.path.realpath(place) in seen:  # a link back to a folder above it
+        above = {str(parent) for parent in Path(os.path.realpath(folder)).parents}
+        for parent in Path(place).relative_to(folder).parents:
+            above.add(os.path.realpath(folder / parent))
+        if os.path.realpath(place) in above:  # a link back
             folders.clear()
             continue
-        seen.add(os.path.realpath(place))
         for path in [Path(place, name) for name in names]:
             if is_hidden(path.relative_to(folder)):
                 continue
@@ -446,6 +452,8 @@ def open_image(path: str | Path) -> Image.Image:
         UserError: it cannot be read.
     """
     try:
+        if Path(path).is_dir():
+            raise IsADirectoryError("it is a folder")
         if not Path(path).is_file():
             raise FileNotFoundError("there is no such file")  # opening a FIFO would wait for ever
         with warnings.catch_warnings():
@@ -981,7 +989,7 @@ def move(path: Path, target: Path) -> None:
     """Rename a file; the class file that is its own is renamed too."""
     own = own_class_file(path)
     if own:  # copied, so that under either name it has one at every moment
-        text = own.read_text(encoding="utf-8")
+        text = own.read_text(encoding="utf-8-sig", errors="backslashreplace")
         save(text, name_of_own_class_file(target, fingerprint(path)))
     path.replace(target)
     if own:
@@ -1002,7 +1010,7 @@ def keep_class_names(save_path: Path, cla_dict: dict[int, str]) -> None:
     of the weights, so that it is found for them under another name as well.
     """
     folder, common = save_path.parent, save_path.with_name("class_indices.json")
-    text = "{}"
+    text = ""
     changes = True
     if common.exists():
         text = common.read_text(encoding="utf-8-sig", errors="backslashreplace")
@@ -1014,21 +1022,36 @@ def keep_class_names(save_path: Path, cla_dict: dict[int, str]) -> None:
     for weights in sorted(folder.iterdir()):
         if not is_weights(weights) or own_class_file(weights):
             continue
-        own = name_of_own_class_file(weights, fingerprint(weights))
-        source = class_file_of(weights)
+        try:
+            source = class_file_of(weights)
+        except UserError:  # they have two already, between which predict.py will not choose
+            continue
         if source != common:  # these weights have been renamed
-            save(source.read_text(encoding="utf-8"), own)
+            text_of_its_own = source.read_text(encoding="utf-8-sig", errors="backslashreplace")
         elif common.exists() and changes:
-            save(text, own)
-        elif not common.exists() and weights.stem in (save_path.stem, f"{save_path.stem}_last"):
-            save(text, own)  # nobody knows their classes: better none than this run's
+            text_of_its_own = text
+        elif not common.exists() and any(folder.glob("*_last.pth")):
+            # of a run whose classes nobody knows: better none than this run's
+            text_of_its_own = "{}"
+        else:
+            continue
+        save(text_of_its_own, name_of_own_class_file(weights, fingerprint(weights)))
 
 
 def is_weights(path: Path) -> bool:
-    """Whether a file is called like weights, but for ImageNet's, which pretrained.py fetches."""
-    is_imagenets = re.fullmatch(r"resnex?t\d+\w*-pre", path.stem)
-    endings = (".pth", ".pt", ".bin", ".ckpt", ".pth.tar")
-    return path.name.lower().endswith(endings) and path.is_file() and not is_imagenets
+    """Whether a file is called like weights, or begins as torch.save's do.
+
+    ImageNet's are none, which pretrained.py fetches.
+    """
+    # to open and close .train.lock would give up its lock
+    if path.name.startswith(".") or not path.is_file():
+        return False
+    if re.fullmatch(r"resnex?t\d+\w*-pre", path.stem):
+        return False
+    if path.name.lower().endswith((".pth", ".pt", ".bin", ".ckpt", ".pth.tar")):
+        return True
+    with path.open("rb") as file:
+        return file.read(2) == b"PK" and path.suffix.lower() != ".zip"
 
 
 def fingerprint(path: Path) -> str:
@@ -1067,6 +1090,7 @@ def class_file_of(weights: Path) -> Path:
     Raises:
         UserError: there are two, and nothing says which it is.
     """
+    weights = weights.resolve()  # a link's classes lie where it points to
     kept = kept_class_files(weights)
     if weights.name in kept:
         return kept[weights.name]
@@ -1076,10 +1100,13 @@ def class_file_of(weights: Path) -> Path:
     common = weights.with_name("class_indices.json")
     for name, path in kept.items():
         # a copy of them; or equal to the last bit, since only the names of the classes were changed
-        if not common.exists() or parse_classes(path) != parse_classes(common):
+        if not common.exists():
+            return path
+        if parse_classes(path) != parse_classes(common):
+            own = name_of_own_class_file(weights, fingerprint(weights))
             raise UserError(
                 f"{weights} equals {name}, and {path.name} and {common.name} name other classes: "
-                "delete the file whose names are not those of these weights"
+                f"copy the one that is right to {own.name}"
             )
     return common
 
@@ -1253,7 +1280,7 @@ def true_classes(paths: list[Path], folder: Path, names: list[str]) -> list[str]
         found.append(parts[0] if len(parts) > 1 else "")
     if not set(found) & set(names):
         folders = sorted(set(found) - {""})
-        if folders:
+        if folders and folder.name not in names:
             print(f"no accuracy: {folder} holds no folder of a class of the net, but {folders[0]}")
         return []
     for path, name in zip(paths, found, strict=True):
@@ -1303,7 +1330,9 @@ def print_scores_of_folders(
     folders: list[Path], predicted: dict[Path, int], names: list[str]
 ) -> None:
     """Print the scores of each folder that holds one folder per class of the net: a test set."""
-    for folder in folders:
+    # without "..", which hides in which folder an image lies
+    predicted = {Path(os.path.normpath(path.absolute())): cla for path, cla in predicted.items()}
+    for folder in dict.fromkeys(Path(os.path.normpath(folder.absolute())) for folder in folders):
         paths = [path for path in predicted if folder in path.parents]
         true_names = true_classes(paths, folder, names)
         if true_names:
@@ -1428,6 +1457,13 @@ def restore(saved: dict, path: Path, args: argparse.Namespace, **parts: object) 
                 f"start without --resume{changed}"
             ) from None
     epochs = len(saved["history"])
+    was, now = saved["options"].get("batch_size"), getattr(args, "batch_size", None)
+    for name in schedulers:
+        if saved["state"][name].get("last_epoch", 0) > epochs and was != now:
+            raise UserError(
+                f"{name} has been stepped in every batch, and another --batch-size makes another "
+                f"number of them: give --batch-size {was}, or start without --resume"
+            )
     notes = load_schedulers(schedulers, saved["state"], rates_reached, epochs)
     rates = []
     for optimizer in optimizers:
@@ -1530,11 +1566,24 @@ def load_schedulers(
     if can_be_stepped_again(states):
         return step_again(schedulers, states, epochs)
     for name, scheduler in schedulers.items():
+        refuse_other_settings(name, scheduler, states[name])
         scheduler.load_state_dict(states[name])
         groups = scheduler.optimizer.param_groups
         for group, lr in zip(groups, rates[scheduler.optimizer], strict=True):
             group["lr"] = lr
     return [f"{' and '.join(schedulers)} go on as they were: another --lr does not count"]
+
+
+def refuse_other_settings(name: str, scheduler: LRScheduler, state: dict) -> None:
+    """A UserError if a scheduler that cannot be stepped again would lose train.py's settings."""
+    now = scheduler.state_dict()
+    for setting in SCHEDULE:
+        if setting in state and now.get(setting) != state[setting]:
+            raise UserError(
+                f"{name} has another {setting}, {now.get(setting)} (was {state[setting]}), and "
+                "beside another scheduler it cannot be computed anew: give the old one, "
+                "or start without --resume"
+            )
 
 
 def can_be_stepped_again(states: dict) -> bool:

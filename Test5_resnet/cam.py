@@ -94,6 +94,9 @@ def main() -> None:
     net.to(device)
     net.eval()
 
+    if not isinstance(net.fc, nn.Linear):
+        raise UserError("the maps need a net that ends in avgpool and fc, one nn.Linear")
+
     maps_of = {}
 
     def keep_maps(layer: nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor) -> None:
@@ -111,6 +114,10 @@ def main() -> None:
         with torch.no_grad():
             output = torch.squeeze(net(torch.unsqueeze(img, dim=0).to(device)), dim=0)
             maps = class_activation_maps(maps_of["avgpool"], net.fc)  # [num_classes, 7, 7]
+            means = maps.mean(dim=(1, 2))
+            bias = torch.zeros_like(means) if net.fc.bias is None else net.fc.bias
+        if not torch.allclose(means + bias, output, rtol=1e-3, atol=1e-3):
+            raise UserError("the maps need a net that ends in average pooling and fc alone")
         predict = torch.softmax(output, dim=0)
         best = torch.topk(predict, k=2).indices.tolist()  # the most probable class, and the second
         print(f"image: {image_path.name}")
@@ -120,7 +127,7 @@ def main() -> None:
             titles.append(f"{name} {predict[i]:.3f}")
             print(
                 f"class: {name:12} prob: {predict[i]:.3f}  logit: {output[i]:.3f} = "
-                f"{maps[i].mean():.3f} (mean of its map) {net.fc.bias[i]:+.3f} (bias)"
+                f"{means[i]:.3f} (mean of its map) {bias[i]:+.3f} (bias)"
             )
         if len(rows) < 8:  # as many as the figure shows
             rows.append((as_seen(img), image_path.name, titles, maps[best].cpu()))

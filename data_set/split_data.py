@@ -64,7 +64,9 @@ Image.MAX_IMAGE_PIXELS = 2**28
 # folders that are called so, in any case, are no classes but the parts of a split
 PART_NAMES = {"train", "training", "val", "valid", "validation", "test", "testing"}
 PART_OF_A_NAME = re.compile(
-    r"(.*[_-])?(train|training|val|valid|validation|test|testing|dev|eval)([_-].*|\d*)"
+    r"(.*[ _-])?"
+    r"(train|training|val|valid|validation|test|testing|dev|eval|pred|训练集?|验证集?|测试集?)"
+    r"(set|\d*|[ _-].*)"
 )
 
 
@@ -241,13 +243,24 @@ def check_folders(photos: Path) -> None:
     while len(folders) == 1 and not loose_images(folders[0]):
         inner = folders[0]
         folders = class_folders(inner)
-    parts = [folder for folder in folders if folder.name.lower() in PART_NAMES]
-    if all(PART_OF_A_NAME.fullmatch(folder.name.lower()) for folder in folders):
-        parts = folders  # training_set/ and test_set/; one alone could be a class: steam_train/
-    parts.sort(key=lambda part: not part.name.lower().startswith("train"))  # train/ comes first
+    for folder in folders:  # images/train and images/val, beside labels/train and labels/val
+        if len(PART_NAMES & {part.name.lower() for part in class_folders(folder)}) > 1:
+            inner = folder
+            folders = class_folders(folder)
+            break
+    called_so = [folder for folder in folders if PART_OF_A_NAME.fullmatch(folder.name.lower())]
+    # training_set/ and test_set/; one alone could be a class: steam_train/
+    are_parts = called_so == folders or len([part for part in called_so if class_folders(part)]) > 1
+    if are_parts:
+        parts = called_so
+    else:
+        parts = [folder for folder in folders if folder.name.lower() in PART_NAMES]
+    parts.sort(key=lambda part: not re.search("train|训练", part.name.lower()))  # it comes first
     divided = [part for part in parts if class_folders(part)]
     names = listed([f"{part.name}/" for part in parts])
-    if len(parts) > 1 and divided:
+    # train/ with photos of its own, and a folder besides, may be a class: trains
+    is_part = any(not loose_images(part) for part in divided)
+    if divided and (len(parts) > 1 or is_part):
         raise SplitError(
             f"{inner} is split already, into {names}. To split one part, give --photos "
             f"{quoted(divided[0])}; where the parts are called train and val, train.py takes them "

@@ -38,6 +38,7 @@ BAD_OPTIONS = [
     ("--device", "abacus"),
     ("--device", "cpu:-1"),
     ("--device", "meta"),
+    ("--device", "hpu"),
 ]
 
 

@@ -120,6 +120,34 @@ def test_the_printed_sum_is_the_logit_of_the_lessons_net(folder: str, tmp_path: 
         assert logit == pytest.approx(mean + bias, abs=0.002)
 
 
+@pytest.mark.parametrize("folder", CAM)
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("AdaptiveAvgPool2d(1)", "AdaptiveMaxPool2d(1)", "average pooling"),
+        ("nn.Linear(3, num_classes)", "nn.Sequential(nn.Linear(3, num_classes))", "nn.Linear"),
+        ("nn.Linear(3, num_classes)", "nn.Linear(3, num_classes, bias=False)", ""),
+    ],
+)
+def test_a_net_that_has_been_changed(
+    old: str, new: str, words: str, folder: str, tmp_path: Path
+) -> None:
+    copy = copy_lesson(folder, tmp_path)
+    (copy / "model.py").write_text(COLORS.replace(old, new), encoding="utf-8")
+    net = load(str(copy), "model").Colors(2)
+    torch.save(net.state_dict(), tmp_path / "net.pth")
+    (tmp_path / "class_indices.json").write_text('{"0": "blue", "1": "red"}', encoding="utf-8")
+    picture = Image.new("RGB", (80, 80), (0, 0, 200))
+    picture.paste((200, 0, 0), (0, 0, 40, 80))
+    picture.save(tmp_path / "a.png")
+    options = ["--weights", tmp_path / "net.pth", "--save", tmp_path / "cam.png"]
+    result = run_here(copy / "cam.py", tmp_path / "a.png", *options)
+    if words:
+        fails(result, words)
+    else:
+        assert "+0.000 (bias)" in works(result).out
+
+
 # ---- augmentation.py ----
 
 
@@ -140,6 +168,7 @@ def test_augmentation_shows_the_transforms_of_train_py(
     expected = plain.transform(plain.ALEXNET)(Image.open(photo)).permute(1, 2, 0).numpy()
     low, high = expected.min(), expected.max()
     assert np.allclose(colored[5], (expected - low) / (high - low), atol=1e-5)
+    fails(run_here(copy / "augmentation.py", data_set), "it is a folder")
     draws = [image for number, image in enumerate(colored) if number not in (0, 5)]
     for number, image in enumerate(draws):
         assert not any(np.array_equal(image, other) for other in draws[:number])
@@ -181,3 +210,10 @@ def test_find_lr_raises_the_rate_in_every_step(
     assert axes.get_xscale() == "log"
     assert axes.lines[2].get_xdata()[0] == 0.0002
     assert run_here(copy / "find_lr.py", *options[:-1], 1).status == 2
+
+
+def test_find_lr_of_a_net_that_gives_no_number(tmp_path: Path, data_set: Path) -> None:
+    copy = copy_lesson(plain.ALEXNET, tmp_path)
+    body = BODY.replace("return self.fc(", "return float('nan') * self.fc(")
+    (copy / "model.py").write_text(body + MODELS[plain.ALEXNET], encoding="utf-8")
+    fails(run_here(copy / "find_lr.py", "--data-path", data_set, "--steps", 3), "nan")

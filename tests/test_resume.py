@@ -266,7 +266,8 @@ def test_the_names_that_another_nets_weights_need_are_kept(
     # as another program may have written them
     text = json.dumps({"1": "rote Rose", "0": "Gänseblümchen"}, indent=1).replace("\n", "\r\n")
     names.write_text(f"\ufeff{text}", encoding="utf-8", newline="")
-    for name in ("vgg11Net.pth", "my-pre.pth", "resnet34-pre.pth", "photos.tar"):
+    (tmp_path / "photos.tar").write_bytes(b"photos")
+    for name in ("vgg11Net.pth", "my-pre.pth", "resnet34-pre.pth"):
         torch.save({"file": name}, tmp_path / name)
     helpers.run(lambda: helpers.begin_run(NEW_RUN, vgg16, {0: "Gänseblümchen", 1: "rote Rose"}))
     assert not list(tmp_path.glob("class_indices_*"))  # they are the same
@@ -314,9 +315,18 @@ def test_equal_weights_with_two_names_are_refused(tiny: Tiny, tmp_path: Path) ->
     previous = tiny.folder / "AlexNet_previous.pth"
     assert names_for(tiny, previous) == set(CATS)
     kept = next(tiny.folder.glob("class_indices_AlexNet_previous.pth_*.json"))
-    fails(tiny.predict(), "AlexNet_previous.pth", kept.name, "class_indices.json", "delete")
-    kept.unlink()
+    result = tiny.predict()
+    fails(result, "AlexNet_previous.pth", kept.name, "class_indices.json", "copy the one")
+    # neither does it stop the next run, nor does what it says fail to help
+    tiny.data = draw_data_set(tmp_path / "again", ("x", "y"))
+    shutil.copytree(tiny.folder, tmp_path / "folder")
+    works(tiny.train("--output-dir", tmp_path / "folder"))
+    tiny.data = photos
+    own = kept.name.replace("AlexNet_previous", "AlexNet")
+    assert own in result.err
+    shutil.copy(tiny.folder / "class_indices.json", tiny.folder / own)
     assert names_for(tiny, tiny.folder / "AlexNet.pth") == set(DOGS[:2])
+    assert names_for(tiny, previous) == set(CATS)
 
 
 def test_a_copy_of_the_previous_weights(tiny: Tiny, tmp_path: Path) -> None:
@@ -330,8 +340,58 @@ def test_a_copy_of_the_previous_weights(tiny: Tiny, tmp_path: Path) -> None:
     for name in ("AlexNet.pth", "mine.pth"):
         shutil.copy(previous, tiny.folder / name)
         fails(tiny.predict("--weights", tiny.folder / name), name, "AlexNet_previous.pth")
+    common = tiny.folder / "class_indices.json"
+    common.rename(tmp_path / "gone.json")
+    assert names_for(tiny, tiny.folder / "mine.pth") == set(CATS)  # there is no other
+    shutil.copy(tmp_path / "gone.json", common)
     previous.unlink()
     assert names_for(tiny, tiny.folder / "mine.pth") == set(CATS)
+
+
+def test_names_of_copies_of_any_ending_and_of_links(tiny: Tiny, tmp_path: Path) -> None:
+    photos, tiny.data = tiny.data, draw_data_set(tmp_path / "cats", CATS)
+    works(tiny.train())
+    copies = [tiny.folder / name for name in ("AlexNet.pth.bak", "colors.weights")]
+    for copy in copies:
+        shutil.copy(tiny.folder / "AlexNet.pth", copy)
+    tiny.data = draw_data_set(tmp_path / "dogs", DOGS[:2])
+    works(tiny.train("--seed", 1))
+    works(tiny.train("--seed", 2, "--output-dir", tmp_path / "other"))
+    if sys.platform != "win32":
+        copies.append(tmp_path / "other" / "link.pth")
+        copies[-1].symlink_to(copies[0])
+    tiny.data = photos
+    for copy in copies:
+        assert names_for(tiny, copy) == set(CATS), copy
+
+
+def test_a_class_file_that_is_not_utf_8_stops_no_run(tiny: Tiny, tmp_path: Path) -> None:
+    for seed, names in enumerate((CATS, DOGS)):
+        tiny.data = draw_data_set(tmp_path / names[0], names)
+        works(tiny.train("--seed", seed))
+    kept = next(tiny.folder.glob("class_indices_AlexNet_previous.pth_*.json"))
+    kept.write_bytes(b'{"0": "bl\xe4u", "1": "red"}')
+    (tiny.folder / "AlexNet_previous.pth").rename(tiny.folder / "mine.pth")
+    works(tiny.train("--seed", 2))
+    fails(tiny.predict("--weights", tiny.folder / "mine.pth"), "class_indices_mine.pth_", "UTF-8")
+
+
+def test_classes_that_nobody_knows_any_more(tiny: Tiny, tmp_path: Path) -> None:
+    """class_indices.json was deleted: no weights that lie there get the next run's names."""
+    tiny.data = draw_data_set(tmp_path / "cats", CATS)
+    works(tiny.train())
+    shutil.copy(tiny.folder / "AlexNet.pth", tiny.folder / "mine.pth")
+    works(tiny.train("--seed", 1))
+    (tiny.folder / "class_indices.json").unlink()
+    tiny.data = draw_data_set(tmp_path / "dogs", DOGS[:2])
+    works(tiny.train("--seed", 2))
+    fails(tiny.predict("--weights", tiny.folder / "mine.pth"), "class_indices_mine.pth_")
+
+
+def test_weights_that_go_away_during_the_run(tiny: Tiny) -> None:
+    line = '    print("Finished Training")\n'
+    result = tiny.train(changes=[(line, f"    save_path.unlink()\n{line}")])
+    fails(result, "AlexNet.pth", "No such file")
 
 
 @pytest.mark.parametrize("moved", [".pth", "_last.pth", "_results.png"])

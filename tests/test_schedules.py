@@ -303,3 +303,26 @@ def test_what_cannot_be_stepped_again_goes_on_as_it_was(
             path = tmp_path / f"{kind} {stop}.pth"
             train(path, kind, stop, resume=False)
             assert train(path, kind, 7, resume=True) == expected
+
+
+def test_settings_that_would_be_lost_are_refused(helpers: ModuleType, tmp_path: Path) -> None:
+    """A step in each batch beside one in each epoch, with T_max=args.epochs, and more epochs."""
+
+    def parts(epochs: int) -> dict:
+        net = nn.Linear(1, 1)
+        optimizer = optim.SGD(net.parameters(), lr=0.1)
+        warm = lr_scheduler.LinearLR(optimizer, 0.1, total_iters=4)
+        cosine = lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs)
+        return {"net": net, "optimizer": optimizer, "warm": warm, "cosine": cosine}
+
+    path, args, first = tmp_path / "last.pth", argparse.Namespace(batch_size=4), parts(3)
+    for _ in range(6):
+        first["optimizer"].step()
+        first["warm"].step()
+    first["cosine"].step()
+    helpers.save_checkpoint(path, args, **first, history=[{}])
+    helpers.load_checkpoint(path, args, **parts(3))
+    with pytest.raises(helpers.UserError, match=r"T_max, 6 \(was 3\)"):
+        helpers.load_checkpoint(path, args, **parts(6))
+    with pytest.raises(helpers.UserError, match="give --batch-size 4"):
+        helpers.load_checkpoint(path, argparse.Namespace(batch_size=8), **parts(3))

@@ -2,6 +2,8 @@
 
 import csv
 import re
+import shutil
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -128,3 +130,30 @@ def test_the_table_of_batch_predict_has_the_true_classes(data_set: Path, tmp_pat
     assert [row["true"] for row in columns["val"]] == ["blue", "blue", "red", "red"]
     assert [row["image"][:3] for row in columns["val"]] == ["blu", "blu", "red", "red"]
     assert "true" not in columns["red"][0] and len(columns["red"]) == 2
+
+
+def test_a_test_set_is_found_whatever_its_path(
+    data_set: Path, tmp_path: Path, monkeypatch: Patch
+) -> None:
+    """With "..", links, and other things beside it; two links may lead to one folder."""
+    alexnet = TinyLesson(plain.ALEXNET, tmp_path, data_set)
+    works(alexnet.train("--epochs", 1))
+    test = tmp_path / "test"
+    shutil.copytree(data_set / "val", test)
+    (test / "red" / "deep").mkdir()
+    draw_image((1, 2, 3), 1).save(test / "red" / "deep" / "a.png")
+    expected = works(alexnet.predict(test)).lines("accuracy: ")
+    assert expected[0].endswith("of 5 images")
+    monkeypatch.chdir(test)
+    draw_image((1, 2, 3), 2).save(tmp_path / "loose.png")
+    for paths in ([Path(), "../loose.png"], ["../test"], [Path(), test], ["../loose.png", test]):
+        assert works(alexnet.predict(*paths)).lines("accuracy: ") == expected, paths
+    result = works(alexnet.predict(test, test / "red"))
+    assert result.lines("accuracy: ") == expected and not result.lines("no accuracy")
+    if sys.platform != "win32":
+        links = tmp_path / "links"
+        links.mkdir()
+        for name in ("blue", "red"):
+            (links / name).symlink_to(data_set / "val" / "red", target_is_directory=True)
+        (line,) = works(alexnet.predict(links)).lines("accuracy: ")
+        assert line == "accuracy: 0.500 of 4 images"
