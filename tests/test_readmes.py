@@ -162,3 +162,18 @@ def test_the_layer_table_is_the_models(folder: str) -> None:
         net(torch.zeros(2, 3, side, side))
     table = next(table for table in tables(read(folder)) if table[0][0] == "layer")
     assert [[row[0], *row[2:]] for row in table[1:]] == rows
+
+
+def test_the_lines_that_are_explained_stand_in_the_code(folder: str) -> None:
+    page = read(folder)
+    section = page[page.index("## The code, line by line") : page.index("## How to run it")]
+    parts = re.split(r"^### (\w+\.py)$", section, flags=re.MULTILINE)[1:]
+    files = dict(zip(parts[::2], parts[1::2], strict=True))
+    assert list(files) == ["model.py", "train.py", "predict.py"]
+    for name, text in files.items():
+        code = (ROOT / folder / name).read_text(encoding="utf-8")
+        for table in tables(text):
+            assert len(table) > 1
+            for row in table[1:]:
+                for piece in re.findall(r"`([^`]+)`", row[0]):
+                    assert piece in code, f"{name} has no {piece}"
