@@ -17,6 +17,7 @@ import sys
 import time
 import traceback
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO
@@ -412,6 +413,14 @@ def can_be_image(path: Path) -> bool:
     return kind in Image.OPEN or kind == "MPO"  # MPO is opened as a JPEG
 
 
+def is_link_back(place: Path, top: Path) -> bool:
+    """Whether a folder that was found below `top` is a link to a folder around it."""
+    around = set(Path(os.path.realpath(top)).parents)
+    for parent in place.relative_to(top).parents:
+        around.add(Path(os.path.realpath(top / parent)))
+    return Path(os.path.realpath(place)) in around
+
+
 def find_images(folder: Path) -> list[Path]:
     """The images in a folder and the folders in it, sorted, without hidden ones.
 
@@ -422,10 +431,7 @@ def find_images(folder: Path) -> list[Path]:
     """
     images, others = [], []
     for place, folders, names in os.walk(folder, followlinks=True):
-        above = {str(parent) for parent in Path(os.path.realpath(folder)).parents}
-        for parent in Path(place).relative_to(folder).parents:
-            above.add(os.path.realpath(folder / parent))
-        if os.path.realpath(place) in above:  # a link back
+        if is_link_back(Path(place), folder):
             folders.clear()
             continue
         for path in [Path(place, name) for name in names]:
@@ -1356,13 +1362,26 @@ def save_checkpoint(
         if not hasattr(part, "state_dict"):
             values[name] = plain_value(part)
             continue
-        state[name] = part.state_dict()
+        state[name] = without_numpy(part.state_dict())
         if isinstance(part, torch.optim.Optimizer):
             for group in part.param_groups:
                 group.setdefault("first_lr", group.get("initial_lr", group["lr"]))
-            state[name] = {**part.state_dict(), "default_lr": part.defaults["lr"]}
+            content = {**part.state_dict(), "default_lr": part.defaults["lr"]}
+            state[name] = without_numpy(content)
     kinds = {name: type(parts[name]).__name__ for name in state}
     save({"options": options_of(args), "kinds": kinds, "state": state, **values}, path)
+
+
+def without_numpy(value: object) -> object:
+    """The same with Python's numbers for numpy's, which torch.load refuses; tensors stay."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if type(value) in (dict, Counter):  # not the OrderedDict of a net
+        items = {without_numpy(key): without_numpy(inner) for key, inner in value.items()}
+        return type(value)(items)
+    if type(value) in (list, tuple):
+        return type(value)(without_numpy(inner) for inner in value)
+    return value
 
 
 def plain_value(value: object) -> object:
@@ -1469,7 +1488,7 @@ def restore(saved: dict, path: Path, args: argparse.Namespace, **parts: object) 
     for optimizer in optimizers:
         for group, reached in zip(optimizer.param_groups, rates_reached[optimizer], strict=True):
             rates.append(str(group["lr"]))
-            if schedulers and not math.isclose(group["lr"], reached):
+            if not math.isclose(group["lr"], reached):
                 rates[-1] += f" (was {reached})"
             if group["lr"] != group["first_lr"] and not schedulers:
                 rates[-1] += (
@@ -1511,8 +1530,12 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:
     Raises:
         ValueError: the file has other parameter groups, or lacks what a setting needs.
     """
-    groups = []
-    for now, saved in zip(optimizer.param_groups, state["param_groups"], strict=False):
+    groups, saved_groups = [], state["param_groups"]
+    if len(saved_groups) != len(optimizer.param_groups):
+        raise ValueError(
+            f"{len(saved_groups)} parameter groups in it, {len(optimizer.param_groups)} in train.py"
+        )
+    for now, saved in zip(optimizer.param_groups, saved_groups, strict=True):
         for setting in ("momentum", "amsgrad", "centered"):
             if now.get(setting) and not saved.get(setting):
                 raise ValueError(f"{setting} needs what the file does not hold")
@@ -1520,8 +1543,6 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:
         settings["first_lr"] = now.get("initial_lr", now["lr"])
         settings["lr"] = rate_to_go_on_with(now, saved, optimizer.defaults["lr"], state)
         groups.append({**saved, **settings})
-    # if the file has more groups, or fewer, torch says so
-    groups += state["param_groups"][len(groups) :]
     optimizer.load_state_dict({**state, "param_groups": groups})
     # fused optimizers do not check that their state has the weights' memory layout, channels_last
     for weight, values in optimizer.state.items():
@@ -1539,7 +1560,7 @@ def rate_to_go_on_with(now: dict, saved: dict, default: float, state: dict) -> f
     """
     reached, began = saved["lr"], saved["first_lr"]
     if now["lr"] == default and reached != began:
-        # first_lr was noted at the first save: a rate lowered by hand before that would be missed
+        # first_lr was noted at the first save; if the rate has changed since, it began with this
         began = state["default_lr"]
     if now["lr"] == began:
         return reached  # to the last digit

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from helpers import HERE, ImageFolder, Parser, manual_seed, open_image, run, whole_number
+from helpers import ImageFolder, Parser, manual_seed, open_image, run, whole_number
 from plots import new_figure, printable
 from train import data_transform
 
@@ -29,7 +29,7 @@ def main() -> None:
         "--seed", type=whole_number, default=0, help="other draws (default: %(default)s)"
     )
     parser.add_argument(
-        "--save", type=Path, default=HERE / "augmentation.png", help="file (default: %(default)s)"
+        "--save", type=Path, help="file (default: augmentation.png in --output-dir)"
     )
     args = parser.parse_args()
 
@@ -43,7 +43,7 @@ def main() -> None:
     print(f"image: {image_path}  {picture.width} x {picture.height} pixels")
     print(f"train: {tuple(draws[0].shape)}  val: {tuple(for_validation.shape)}")
 
-    with new_figure(args.save, 11, 5) as figure:
+    with new_figure(args.save or args.output_dir / "augmentation.png", 11, 5) as figure:
         grid = figure.subplots(2, 5)
         grid[0, 0].imshow(picture)
         grid[0, 0].set_title(printable(image_path.name))

@@ -14,7 +14,6 @@ import torch
 from torch import nn, optim
 
 from helpers import (
-    HERE,
     DataLoader,
     ImageFolder,
     Parser,
@@ -97,9 +96,7 @@ def main() -> None:
         default=0,
         help="other first weights, in another order (default: %(default)s)",
     )
-    parser.add_argument(
-        "--save", type=Path, default=HERE / "find_lr.png", help="file (default: %(default)s)"
-    )
+    parser.add_argument("--save", type=Path, help="file (default: find_lr.png in --output-dir)")
     args = parser.parse_args()
     if args.steps < 2:
         parser.error("--steps must be at least 2")
@@ -153,7 +150,7 @@ def main() -> None:
     else:
         print(f"it does not diverge up to lr {HIGHEST}")
     print(f"the lesson's is {LESSON}")
-    draw(args.save, rates, losses, means, marks)
+    draw(args.save or args.output_dir / "find_lr.png", rates, losses, means, marks)
 
 
 if __name__ == "__main__":

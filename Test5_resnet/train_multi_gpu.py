@@ -76,6 +76,8 @@ def main() -> None:
         "--freeze-layers", action="store_true", help="train the last layer, fc, alone"
     )
     args = parser.parse_args()
+    if args.freeze_layers and args.weights == "none":
+        parser.error("--freeze-layers needs trained weights, and --weights is none")
     if args.resume and args.weights not in (None, "none"):
         parser.error("--resume goes on with the weights of the run: leave out --weights")
     device = torch.device(args.device)
@@ -101,7 +103,10 @@ def main() -> None:
     # one's machine counts it
     restarts = torch.tensor(int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)), device=device)
     distributed.all_reduce(restarts, distributed.ReduceOp.MAX)
-    if restarts.item() > 0 and last_path.exists():
+    begun_path = args.output_dir / f".{save_name}_begun"  # last_path is no longer an earlier run's
+    if rank == 0 and restarts.item() == 0:
+        begun_path.unlink(missing_ok=True)
+    if restarts.item() > 0 and last_path.exists() and begun_path.exists():
         args.resume = True
     from_rank_0 = [args.resume]  # its machine has the files
     distributed.broadcast_object_list(from_rank_0)
@@ -137,6 +142,7 @@ def main() -> None:
                 )
             print(f"weights loaded from {weights_path}")
         begin_run(args, save_path, cla_dict)
+        save("", begun_path)
         save(json.dumps(cla_dict, indent=4), args.output_dir / "class_indices.json")
     if args.freeze_layers:
         for param in net.parameters():

@@ -174,8 +174,12 @@ def find_images(folder: Path) -> list[Path]:
     names = {}
     for path in folder.rglob("*"):
         name = path.relative_to(folder).as_posix()
-        if not HIDDEN.search(name) and not path.is_dir():
+        if HIDDEN.search(name):
+            continue
+        if not path.is_dir():
             names[path] = name
+        elif path.is_symlink():
+            print(f"left out of {folder}: {name}, a link to another folder")
     images = []
     others: dict[str, list[str]] = {}
     for path in sorted(names, key=names.get):
@@ -249,9 +253,9 @@ def check_folders(photos: Path) -> None:
             folders = class_folders(folder)
             break
     called_so = [folder for folder in folders if PART_OF_A_NAME.fullmatch(folder.name.lower())]
+    with_folders = [folder for folder in called_so if class_folders(folder)]
     # training_set/ and test_set/; one alone could be a class: steam_train/
-    are_parts = called_so == folders or len([part for part in called_so if class_folders(part)]) > 1
-    if are_parts:
+    if len(called_so) == len(folders) or len(with_folders) > 1:
         parts = called_so
     else:
         parts = [folder for folder in folders if folder.name.lower() in PART_NAMES]

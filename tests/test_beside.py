@@ -210,6 +210,12 @@ def test_find_lr_raises_the_rate_in_every_step(
     assert axes.get_xscale() == "log"
     assert axes.lines[2].get_xdata()[0] == 0.0002
     assert run_here(copy / "find_lr.py", *options[:-1], 1).status == 2
+    for script, more in (("find_lr.py", options), ("augmentation.py", options[:2])):
+        works(run_here(copy / script, *more, "--output-dir", tmp_path / "out"))
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "augmentation.png",
+        "find_lr.png",
+    ]
 
 
 def test_find_lr_of_a_net_that_gives_no_number(tmp_path: Path, data_set: Path) -> None:

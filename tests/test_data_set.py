@@ -695,3 +695,13 @@ def test_parts_by_other_names_are_no_classes(parts: tuple[str, str], tmp_path: P
     for part in parts:
         draw_photos(tmp_path / "photos" / part, daisy=2, roses=2)
     fails(split("--photos", tmp_path / "photos", "--data-path", tmp_path / "data"), *parts)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_a_linked_folder_is_left_out_and_named(tmp_path: Path) -> None:
+    photos = draw_photos(tmp_path / "photos", daisy=3, roses=3)
+    (photos / "daisy" / "more").symlink_to(photos / "roses", target_is_directory=True)
+    (line,) = works(split("--photos", photos, "--data-path", tmp_path / "data")).lines(
+        "left out of"
+    )
+    assert "daisy: more, a link" in line

@@ -192,3 +192,24 @@ def test_it_resumes_what_train_py_began_with_both_processes_mean_gradient(tmp_pa
 def test_it_says_how_it_is_started(tmp_path: Path) -> None:
     copy = copy_lesson("Test5_resnet", tmp_path)
     fails(run_here(copy / "train_multi_gpu.py"), "torchrun --standalone")
+
+
+@pytest.mark.slow
+def test_a_restart_goes_on_with_nothing_but_its_own_run(tmp_path: Path) -> None:
+    """It fails before it begins, in the folder of an earlier run, and is started again."""
+    lesson = Lesson(tmp_path)
+    options = ["--data-path", lesson.data, "--model-name", "resnet18", "--epochs", 1]
+    works(run_here(lesson.folder / "train.py", *options, "--weights", "none"))
+    lesson.weights = tmp_path / "typo.pth"
+    agent = ["--standalone", "--nproc_per_node=1", "--max-restarts=1"]
+    process = lesson.start(agent, "--epochs", 2)
+    out, err = process.communicate(timeout=240)
+    assert process.returncode != 0 and "typo.pth" in err
+    assert "Finished Training" not in out and len(lesson.last()["history"]) == 1
+
+
+def test_frozen_layers_need_trained_weights(tmp_path: Path) -> None:
+    copy = copy_lesson("Test5_resnet", tmp_path)
+    for script in ("train.py", "train_multi_gpu.py"):
+        result = run_here(copy / script, "--freeze-layers", "--weights", "none")
+        assert result.status == 2 and "--weights is none" in result.err

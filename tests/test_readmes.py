@@ -10,7 +10,7 @@ import torch
 from running import LESSONS, ROOT, run_here, works
 from torch import nn
 
-FOLDERS = [".", "data_set", *LESSONS]
+FOLDERS = [".", "data_set", "tests", *LESSONS]
 
 
 def read(folder: str, language: str = "") -> str:
@@ -38,7 +38,8 @@ def code(text: str) -> list[str]:
 
 
 def links(text: str) -> list[str]:
-    return re.findall(r"\]\(([^)\s]+)\)", without_code(text))
+    text = re.sub(r"`[^`\n]*`", "", without_code(text))  # nets[name](5) is none
+    return re.findall(r"\]\(([^)\s]+)\)", text)
 
 
 def tables(text: str) -> list[list[list[str]]]:
@@ -119,8 +120,8 @@ def options_of(folder: str) -> set[str]:
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_every_option_that_is_named_exists(folder: str) -> None:
-    folders = FOLDERS[1:] if folder == "." else [folder, "data_set"]
-    known = OTHER_PROGRAMS_OPTIONS.union(*[options_of(name) for name in [*folders, "tests"]])
+    folders = FOLDERS[1:] if folder in (".", "tests") else [folder, "data_set"]
+    known = OTHER_PROGRAMS_OPTIONS.union(*[options_of(name) for name in {*folders, "tests"}])
     named = re.findall(r"(?<![\w-])--[a-z][\w-]*", "\n".join(read_both(folder)))
     assert set(named) - known == set()
 
@@ -177,3 +178,16 @@ def test_the_lines_that_are_explained_stand_in_the_code(folder: str) -> None:
             for row in table[1:]:
                 for piece in re.findall(r"`([^`]+)`", row[0]):
                     assert piece in code, f"{name} has no {piece}"
+
+
+def test_backpropagation_in_numbers(capsys: pytest.CaptureFixture) -> None:
+    """The program on Test1's page prints what stands below it, and the table's numbers."""
+    page = read(plain.LENET)
+    page = page[page.index("### Backpropagation in numbers") :]
+    program, output = re.findall(r"^```(?:python)?\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)[:2]
+    dtype = torch.get_default_dtype()
+    try:
+        exec(program, {})
+    finally:
+        torch.set_default_dtype(dtype)
+    assert capsys.readouterr().out == output

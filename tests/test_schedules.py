@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
 from running import same
@@ -326,3 +327,37 @@ def test_settings_that_would_be_lost_are_refused(helpers: ModuleType, tmp_path: 
         helpers.load_checkpoint(path, args, **parts(6))
     with pytest.raises(helpers.UserError, match="give --batch-size 4"):
         helpers.load_checkpoint(path, argparse.Namespace(batch_size=8), **parts(3))
+
+
+def test_numbers_of_numpy_in_a_schedule(helpers: ModuleType, tmp_path: Path) -> None:
+    """torch.load would refuse the file, and the run would be lost."""
+
+    def parts() -> dict:
+        net = nn.Linear(1, 1)
+        optimizer = optim.SGD(net.parameters(), lr=0.1)
+        cosine = lr_scheduler.LambdaLR(optimizer, lambda epoch: 0.5 * (1 + np.cos(epoch / 9)))
+        steps = lr_scheduler.MultiStepLR(optimizer, np.arange(1, 3))
+        return {"net": net, "optimizer": optimizer, "cosine": cosine, "steps": steps}
+
+    path, args, first = tmp_path / "last.pth", argparse.Namespace(), parts()
+    first["optimizer"].step()
+    first["cosine"].step()
+    first["steps"].step()
+    assert isinstance(first["optimizer"].param_groups[0]["lr"], np.generic)
+    helpers.save_checkpoint(path, args, **first, history=[{}])
+    again = parts()
+    helpers.load_checkpoint(path, args, **again)
+    rates = [part["optimizer"].param_groups[0]["lr"] for part in (first, again)]
+    assert rates[0] == pytest.approx(rates[1], rel=1e-12)
+
+
+def test_a_rate_that_was_lowered_by_hand_in_the_first_epoch_shows(
+    helpers: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    path, args, net = tmp_path / "last.pth", argparse.Namespace(), nn.Linear(1, 1)
+    optimizer = optim.SGD(net.parameters(), lr=0.25)
+    optimizer.param_groups[0]["lr"] *= 0.5
+    helpers.save_checkpoint(path, args, net=net, optimizer=optimizer, history=[{}])
+    again = optim.SGD(net.parameters(), lr=0.25)
+    helpers.load_checkpoint(path, args, net=net, optimizer=again)
+    assert "lr 0.25 (was 0.125)" in capsys.readouterr().out
