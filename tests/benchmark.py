@@ -35,7 +35,7 @@ from torchvision import datasets
 # training images to draw, and number of epochs: a process's start should not be all that is timed
 RACES = {
     plain.LENET: (50_000, 2),
-    plain.ALEXNET: (450, 6),
+    plain.ALEXNET: (960, 3),
     plain.VGG: (160, 1),
     plain.GOOGLENET: (450, 1),
     plain.RESNET: (450, 1),
