@@ -577,3 +577,16 @@ def test_going_back_to_the_last_epoch_within_the_loop(alexnet: TinyLesson) -> No
     assert len(alexnet.history()) == 3
     alexnet.edits.below("draw_results(", "print('groups', sorted(optimizer.param_groups[0]))")
     assert "initial_lr" not in works(alexnet.train("--epochs", 1)).lines("groups")[0]
+
+
+def test_photos_to_learn_by_heart(alexnet: TinyLesson) -> None:
+    """The experiment of "When it does not learn": validation is made on the training photos."""
+    alexnet.edits.replace('transform=data_transform["train"]', 'transform=data_transform["val"]')
+    alexnet.edits.above("train_loader", *block_of_readme("Subset(train_dataset, range("))
+    result = works(alexnet.train("--epochs", 1))
+    assert "using 8 images for training, 8 images for validation" in result.out
+    net = alexnet.net(2)
+    images = datasets.ImageFolder(alexnet.data / "train", plain.transform(plain.ALEXNET))
+    with torch.no_grad():
+        right = sum(int(net(image[None]).argmax()) == label for image, label in images)
+    assert alexnet.history()[0]["val_accuracy"] == right / 8
