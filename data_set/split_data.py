@@ -65,7 +65,8 @@ Image.MAX_IMAGE_PIXELS = 2**28
 PART_NAMES = {"train", "training", "val", "valid", "validation", "test", "testing"}
 PART_OF_A_NAME = re.compile(
     r"(.*[ _-])?"
-    r"(train|training|val|valid|validation|test|testing|dev|eval|pred|训练集?|验证集?|测试集?)"
+    r"(train|training|val|valid|validation|test|testing|dev|eval|pred"
+    r"|训练集?|验证集?|测试集?)"
     r"(set|\d*|[ _-].*)"
 )
 
