@@ -1362,20 +1362,22 @@ def save_checkpoint(
         if not hasattr(part, "state_dict"):
             values[name] = plain_value(part)
             continue
-        state[name] = without_numpy(part.state_dict())
-        if isinstance(part, torch.optim.Optimizer):
+        is_optimizer = isinstance(part, torch.optim.Optimizer)
+        if is_optimizer:
             for group in part.param_groups:
                 group.setdefault("first_lr", group.get("initial_lr", group["lr"]))
-            content = {**part.state_dict(), "default_lr": part.defaults["lr"]}
-            state[name] = without_numpy(content)
+        content = part.state_dict()
+        if is_optimizer:
+            content = {**content, "default_lr": part.defaults["lr"]}
+        state[name] = without_numpy(content)
     kinds = {name: type(parts[name]).__name__ for name in state}
     save({"options": options_of(args), "kinds": kinds, "state": state, **values}, path)
 
 
 def without_numpy(value: object) -> object:
-    """The same with Python's numbers for numpy's, which torch.load refuses; tensors stay."""
-    if isinstance(value, np.generic):
-        return value.item()
+    """Python's numbers and lists for numpy's, which torch.load refuses; tensors stay."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
     if type(value) in (dict, Counter):  # not the OrderedDict of a net
         items = {without_numpy(key): without_numpy(inner) for key, inner in value.items()}
         return type(value)(items)

@@ -19,10 +19,12 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DistributedSampler, Subset
 
 from helpers import (
+    LOCKS,
     DataLoader,
     ImageFolder,
     ProgressBar,
     begin_run,
+    claim_folder,
     manual_seed,
     read_file,
     read_weights,
@@ -104,8 +106,10 @@ def main() -> None:
     restarts = torch.tensor(int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)), device=device)
     distributed.all_reduce(restarts, distributed.ReduceOp.MAX)
     begun_path = args.output_dir / f".{save_name}_begun"  # last_path is no longer an earlier run's
-    if rank == 0 and restarts.item() == 0:
-        begun_path.unlink(missing_ok=True)
+    if rank == 0 and restarts.item() == 0 and begun_path.exists():
+        claim_folder(args.output_dir)  # not while another run is at work there
+        begun_path.unlink()
+        LOCKS.pop().close()  # begin_run claims it again
     if restarts.item() > 0 and last_path.exists() and begun_path.exists():
         args.resume = True
     from_rank_0 = [args.resume]  # its machine has the files

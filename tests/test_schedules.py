@@ -345,6 +345,16 @@ def test_numbers_of_numpy_in_a_schedule(helpers: ModuleType, tmp_path: Path) -> 
     first["steps"].step()
     assert isinstance(first["optimizer"].param_groups[0]["lr"], np.generic)
     helpers.save_checkpoint(path, args, **first, history=[{}])
+    content = {
+        "milestones": np.array([2, 4]),
+        "rate": np.float64(0.5),
+        "names": ("a", [np.int64(3)]),
+    }
+    assert helpers.without_numpy(content) == {
+        "milestones": [2, 4],
+        "rate": 0.5,
+        "names": ("a", [3]),
+    }
     again = parts()
     helpers.load_checkpoint(path, args, **again)
     rates = [part["optimizer"].param_groups[0]["lr"] for part in (first, again)]
