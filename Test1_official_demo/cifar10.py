@@ -28,7 +28,8 @@ def fetch_cifar10(root: Path) -> None:
         split_data = HERE.parent / "data_set" / "split_data.py"
         if split_data.exists():
             advice += (
-                f"; the other lessons' demo set needs no network: {command(split_data)} --demo"
+                f"; the other lessons, such as Test2_alexnet, need no network: "
+                f"{command(split_data, '--demo')}, and train.py there"
             )
         raise UserError(f"no CIFAR-10 in {root} ({one_line(error)}): {advice}") from None
 

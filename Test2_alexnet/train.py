@@ -157,7 +157,7 @@ def main() -> None:
     # the best epoch's, to draw what they get wrong
     net.load_state_dict(torch.load(save_path, map_location=device))
     draw_validation(save_path, net, validate_loader, cla_dict)
-    print("python predict.py photo.jpg tells the class of a photo, with these weights")
+    print("next: python predict.py (a validation photo), or python predict.py your_photo.jpg")
 
 
 if __name__ == "__main__":

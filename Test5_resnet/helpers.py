@@ -593,7 +593,10 @@ def how_to_get_photos(data_path: Path) -> str:
     """The command that makes train/ and val/."""
     split_data = HERE.parent / "data_set" / "split_data.py"
     if data_path == HERE.parent / "data_set" / "flower_data" and split_data.exists():
-        return f"{command(split_data, '--download')} fetches the photos (229 MB), --demo draws some"
+        return (
+            f"{command(split_data, '--download')} fetches the photos (229 MB), "
+            f"{command(split_data, '--demo')} draws flowers instead"
+        )
     return f"put photos into {data_path / 'train' / '<class>'} and {data_path / 'val' / '<class>'}"
 
 

@@ -508,6 +508,8 @@ def split(photos: Path, args: argparse.Namespace, work: Path) -> None:
     building.rename(work / "new")  # complete
     put_in_place(work, args.data_path)
     print(", ".join(f"{totals[part]} images in {args.data_path / part}" for part in parts))
+    if args.data_path == DATA_PATH:
+        print("next: python train.py, in a lesson's folder such as Test2_alexnet")
 
 
 def is_official(archive: Path) -> bool:

@@ -47,7 +47,7 @@ def test_the_first_line_names_the_next_command(
     ):
         monkeypatch.chdir(place)
         result = run_here(clone / folder / "train.py", *weights)
-        fails(result, f"python {split_data} --download", "--demo")
+        fails(result, f"python {split_data} --download", f"python {split_data} --demo")
         fails(run_here(clone / folder / "predict.py"), f"python {train}")
         if folder == plain.RESNET:
             (clone / "x.jpg").touch()
