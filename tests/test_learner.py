@@ -429,7 +429,7 @@ def test_an_optimizer_that_does_not_know_fused(alexnet: TinyLesson) -> None:
 def test_options_that_differ_are_named_on_resuming(alexnet: TinyLesson) -> None:
     works(alexnet.train("--epochs", 1))
     line = works(alexnet.train("--resume", "--epochs", 2, "--lr", 0.01)).lines("resumed")[0]
-    assert "after epoch 1, lr 0.01;" in line
+    assert "after epoch 1, lr 0.01 (was 0.0002);" in line
     assert "--lr 0.01 (was 0.0002)" in line and "--epochs 2 (was 1)" in line
     assert "--seed" not in line and "--resume" not in line
 
