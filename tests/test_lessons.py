@@ -316,6 +316,7 @@ def test_transfer_learning_starts_from_the_weights(transfer: Transfer, pretraine
             assert 0 < (after[name] - before[name]).abs().max() < 0.01, name
 
 
+@pytest.mark.slow
 def test_transfer_learning_goes_on_from_ones_own_net(transfer: Transfer, pretrained: Path) -> None:
     """With other classes, all but its fc; it may be the file that the run replaces."""
     works(transfer.train("own", pretrained, "--lr", 1e-9))
@@ -365,6 +366,7 @@ def test_imagenets_weights_lie_in_the_folder_or_are_fetched_to_it(
     assert url not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", [plain.RESNET], indirect=True)
 @pytest.mark.parametrize("more", ["--batch-size 4", "--batch-size 100", "--amp", "--workers 1"])
 def test_batch_predict(more: str, trained: Trained, tmp_path: Path, autocast: Mock) -> None:

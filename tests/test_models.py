@@ -265,6 +265,7 @@ def test_a_resnet_without_its_top_gives_features() -> None:
         assert net(torch.zeros(2, 3, 64, 64)).shape == (2, 512, 2, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.accelerator
 @pytest.mark.parametrize("name", [n for n in REFERENCE if re.search("Le|Alex|Goog|18|50[(]", n)])
 def test_the_device_and_the_layout_change_nothing(name: str) -> None:
