@@ -127,12 +127,12 @@ def main() -> None:
     )
     args = parser.parse_args()
 
-    with new_figure(args.save, 9, 6.4) as figure:
+    with new_figure(args.save, 8.25, 5.3) as figure:
         axes = figure.subplots()
         draw_one_output(axes)
-        draw_size(axes, 0, 9.5, stride=2, padding=0)
-        draw_size(axes, 10.5, 8.8, stride=1, padding=1)
-        axes.set(xlim=(-0.2, 24.2), ylim=(16.9, -0.2), aspect="equal")
+        draw_size(axes, 0, 8.7, stride=2, padding=0)
+        draw_size(axes, 10.5, 8.2, stride=1, padding=1)
+        axes.set(xlim=(-0.2, 24.2), ylim=(15.4, -0.2), aspect="equal")
         axes.axis("off")
 
 

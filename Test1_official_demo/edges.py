@@ -59,10 +59,10 @@ def learn(image: torch.Tensor, target: torch.Tensor) -> dict[int, torch.Tensor]:
 def draw_kernel(axes: "Axes", kernel: torch.Tensor, title: str) -> None:
     """A kernel's weights: as numbers, and the larger the brighter."""
     axes.imshow(kernel, cmap="gray", vmin=-1.5, vmax=1.5)
-    look = {"ha": "center", "va": "center", "fontsize": 11}
+    look = {"ha": "center", "va": "center", "fontsize": 9}
     for row in range(3):
         for column in range(3):
-            weight = kernel[row, column].item()
+            weight = round(kernel[row, column].item(), 2) + 0.0  # no -0.00
             color = "white" if weight < 0 else "black"  # to stand out from the grey behind it
             axes.text(column, row, f"{weight:.2f}", color=color, **look)
     axes.set(title=title, xticks=[], yticks=[])
@@ -92,8 +92,8 @@ def main() -> None:
         kernels[f"learned:\n{step} steps"] = learned[step]
 
     largest = target.abs().max().item()
-    with new_figure(args.save, 10, 4) as figure:
-        left, right = figure.subfigures(1, 2, width_ratios=[1.3, 5])
+    with new_figure(args.save, 8.19, 3.5) as figure:
+        left, right = figure.subfigures(1, 2, width_ratios=[1.2, 5])
         axes = left.subplots()
         axes.imshow(picture, cmap="gray")
         axes.set(title="the picture", xticks=[], yticks=[])

@@ -1,8 +1,10 @@
-"""Draw what a trained LeNet makes of one picture, layer by layer: its kernels and feature maps.
+"""Draw what a trained LeNet makes of one picture: four kernels of conv1 beside their four maps.
 
 python feature_maps.py picture.jpg  # writes feature_maps.png; without a picture, of a ship it draws
 
-All maps of a layer share one grey scale, from 0 (black) to the layer's largest value (white).
+It draws the two kernels that are greyest, which find edges, and the two most colourful ones, among
+those whose map is not black everywhere; or the ones that --kernels names, of 0 to 15. Each map is
+drawn from 0 (black) to its own largest value (white).
 """
 
 import argparse
@@ -17,25 +19,22 @@ from torchvision import transforms
 from helpers import HERE, open_image, read_weights, run
 from model import LeNet
 from plots import new_figure
+from predict import classes, transform
 
 if TYPE_CHECKING:  # at run time plots.py imports matplotlib, and copes with a wrong MPLBACKEND
-    from matplotlib.figure import SubFigure
+    from matplotlib.axes import Axes
 
-transform = transforms.Compose(
-    [transforms.ToTensor(), transforms.Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))]
-)
-classes = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 WHAT_TO_SEE = """
 What to see:
 - conv1's kernels in grey (the mean of red, green and blue): some have a bright stripe beside a dark
   one, and find edges of that direction. Others are flat in grey and coloured: they find colours. In
   an untrained net all are noise.
-- conv1's maps: the ship can still be recognised. A map is bright where it finds its kernel's edge
-  or colour, and black (0 after ReLU) where it does not.
+- conv1's maps: the picture can still be recognised. A map is bright where it finds its kernel's
+  edge or colour, and black (0 after ReLU) where it does not.
 - pool1's maps: the same at half the width and height. Of each 2 x 2 values the largest is left.
 - conv2's maps: coarser, and blacker. A bright place answers to a combination of what conv1 has
   found.
-- pool2's maps: 5 x 5 values each. What the ship looks like is gone; what was found, and roughly
+- pool2's maps: 5 x 5 values each. What the picture looks like is gone; what was found, and roughly
   where, is left, and from these 800 values the linear layers tell the class."""
 
 
@@ -50,13 +49,32 @@ def draw_ship() -> Image.Image:
     return image.resize((32, 32), Image.Resampling.LANCZOS)
 
 
-def draw_maps(part: "SubFigure", maps: torch.Tensor, columns: int, title: str) -> None:
-    """Draw maps [count, height, width], or kernels [count, height, width, 3] in colour."""
-    part.suptitle(title, fontsize=12)
-    grid = part.subplots(len(maps) // columns, columns, squeeze=False)
-    for axes, one in zip(grid.flat, maps, strict=True):
-        axes.imshow(one, cmap="gray", vmin=0, vmax=maps.max())
-        axes.axis("off")
+def grey_shares(kernels: torch.Tensor) -> torch.Tensor:
+    """How much of each kernel [count, 5, 5, 3] is grey: 0 to 1, in noise about a third."""
+    grey = kernels.mean(dim=3, keepdim=True).expand_as(kernels)
+    return grey.square().sum(dim=(1, 2, 3)) / kernels.square().sum(dim=(1, 2, 3))
+
+
+def choose(shares: torch.Tensor, maps: torch.Tensor) -> list[int]:
+    """The two greyest and the two most colourful kernels whose map is not 0 everywhere."""
+    order = shares.argsort(descending=True).tolist()
+    order = [number for number in order if maps[number].max() > 0]
+    return list(dict.fromkeys([*order[:2], *order[-2:]]))
+
+
+def draw(axes: "Axes", image: torch.Tensor, title: str = "") -> None:
+    """Draw a map [height, width], 0 black and its largest value white; or [height, width, 3]."""
+    largest = image.max().clamp(min=1e-6)  # a map may be 0 everywhere
+    axes.imshow(image, cmap="gray", vmin=0, vmax=largest, interpolation="nearest")
+    axes.set(xticks=[], yticks=[])
+    axes.set_title(title, fontsize=11)
+
+
+def draw_kernel(axes: "Axes", kernel: torch.Tensor, title: str) -> None:
+    """Draw a kernel [5, 5] in grey, or [5, 5, 3] in colour, whose values are 0 to 1."""
+    axes.imshow(kernel, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.set(xticks=[], yticks=[])
+    axes.set_title(title, fontsize=11)
 
 
 def main() -> None:
@@ -68,6 +86,14 @@ def main() -> None:
         "--weights", type=Path, default=HERE / "Lenet.pth", help="default: %(default)s"
     )
     parser.add_argument(
+        "--kernels",
+        type=int,
+        nargs="+",
+        choices=range(16),
+        metavar="NUMBER",
+        help="which of conv1's kernels to draw, one row each (default: four, see above)",
+    )
+    parser.add_argument(
         "--save", type=Path, default=HERE / "feature_maps.png", help="file (default: %(default)s)"
     )
     args = parser.parse_args()
@@ -77,7 +103,7 @@ def main() -> None:
     net.load_state_dict(read_weights(weights_path))
     net.eval()
     picture = open_image(args.image) if args.image else draw_ship()
-    picture = picture.resize((32, 32))
+    picture = transforms.Resize((32, 32))(picture)
 
     names = {net.conv1: "conv1", net.pool1: "pool1", net.conv2: "conv2", net.pool2: "pool2"}
     maps: dict[str, torch.Tensor] = {}  # what leaves each layer: [channels, height, width]
@@ -99,26 +125,42 @@ def main() -> None:
         )
 
     kernels = net.conv1.weight.detach().permute(0, 2, 3, 1)  # [16, 5, 5, 3]: 16 coloured pictures
-    grey = kernels.mean(dim=3, keepdim=True).expand_as(kernels)
-    shares = grey.square().sum(dim=(1, 2, 3)) / kernels.square().sum(dim=(1, 2, 3))
+    shares = grey_shares(kernels)
     shares_text = " ".join(f"{share:.2f}" for share in shares)
     print(f"share of each kernel that is grey, in noise about 0.33: {shares_text}")
+    numbers = args.kernels or choose(shares, maps["conv1"])
+    print(f"kernels drawn, of 0 to 15: {' '.join(map(str, numbers))}")
+    # of conv2's 32 maps, the four that vary most
+    conv2_numbers = maps["conv2"].std(dim=(1, 2)).argsort(descending=True)[:4].tolist()
     print(WHAT_TO_SEE)
 
     scale = 2 * kernels.abs().max()  # one for all kernels: weights of 0 are drawn half bright
-    pixels = transforms.ToTensor()(picture).permute(1, 2, 0)[None]  # [1, 32, 32, 3]
-    with new_figure(args.save, 10, 7.8) as figure:
-        top, middle, bottom = figure.subfigures(3, 1, height_ratios=[1.2, 0.6, 1.05])
-        left, centre, right = top.subfigures(1, 3)
-        draw_maps(left, pixels, 1, "the picture, 32 x 32")
-        draw_maps(centre, kernels / scale + 0.5, 4, "conv1: 16 kernels, 5 x 5, in colour")
-        draw_maps(right, grey / scale + 0.5, 4, "the same kernels in grey")
-        left, right = middle.subfigures(1, 2)
-        draw_maps(left, maps["conv1"], 8, "conv1 and ReLU: 16 maps, 28 x 28")
-        draw_maps(right, maps["pool1"], 8, "pool1: 16 maps, 14 x 14")
-        left, right = bottom.subfigures(1, 2)
-        draw_maps(left, maps["conv2"], 8, "conv2 and ReLU: 32 maps, 10 x 10")
-        draw_maps(right, maps["pool2"], 8, "pool2: 32 maps, 5 x 5")
+    coloured = kernels / scale + 0.5
+    grey = kernels.mean(dim=3) / scale + 0.5
+    pixels = transforms.ToTensor()(picture).permute(1, 2, 0)  # [32, 32, 3]
+    height = 1.3 * len(numbers) + 0.5  # inches, of the kernels and their maps
+    with new_figure(args.save, 8.19, height + 1.4) as figure:
+        upper, lower = figure.subfigures(2, 1, height_ratios=[height, 1.4])
+        left, right = upper.subfigures(1, 2, width_ratios=[1.3, 4])
+        draw(left.subplots(), pixels, "the picture\n3 x 32 x 32")
+        rows = right.subplots(len(numbers), 4, squeeze=False)
+        titles = ["kernel in colour\n3 x 5 x 5", "the same in grey"]
+        titles += ["its map after ReLU\n28 x 28", "after pool1\n14 x 14"]
+        for row, number in zip(rows, numbers, strict=True):
+            draw_kernel(row[0], coloured[number], titles[0])
+            draw_kernel(row[1], grey[number], titles[1])
+            draw(row[2], maps["conv1"][number], titles[2])
+            draw(row[3], maps["pool1"][number], titles[3])
+            row[0].set_ylabel(f"kernel {number}", fontsize=11)
+            titles = [""] * 4  # above the first row alone
+
+        left, right = lower.subfigures(1, 2)
+        left.suptitle("conv2 and ReLU: 4 of 32 maps, 10 x 10", fontsize=11)
+        right.suptitle("the same four after pool2, 5 x 5", fontsize=11)
+        pairs = zip(left.subplots(1, 4), right.subplots(1, 4), conv2_numbers, strict=True)
+        for before, after, number in pairs:
+            draw(before, maps["conv2"][number])
+            draw(after, maps["pool2"][number])
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """Draw five optimizers on a saddle and in a noisy valley, and how their steps grow or shrink.
 
-python optimizers.py                # writes optimizers.png
+python optimizers.py                # writes optimizers.png and optimizers_valley.png
 
-Each learning rate is such that all first steps, without noise, are equally long. In the valley
-noise is added to the gradient, as the gradient of a batch differs from that of all images; what is
-printed there is the mean of 20 runs.
+The first picture is the saddle, the second the valley and the length of the steps. Each learning
+rate is such that all first steps, without noise, are equally long. In the valley noise is added to
+the gradient, as the gradient of a batch differs from that of all images; what is printed there is
+the mean of 20 runs.
 """
 
 import argparse
@@ -133,6 +134,12 @@ def describe_valley(paths: torch.Tensor) -> str:
     )
 
 
+def line_of(name: str) -> dict[str, object]:
+    """How an optimizer's line is drawn."""
+    style = {"color": COLORS[name], "linestyle": LINE_STYLES[name]}
+    return {**style, "linewidth": 2, "label": name}
+
+
 def draw_path(
     axes: "Axes",
     surface: Callable,
@@ -155,38 +162,45 @@ def draw_path(
     axes.set(xlim=(left, right), ylim=(low, high))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--save", type=Path, default=HERE / "optimizers.png", help="file (default: %(default)s)"
-    )
-    args = parser.parse_args()
-
-    with new_figure(args.save, 8.4, 7.6) as figure:
-        upper, lower = figure.subfigures(2, 1, height_ratios=[1.5, 1])
-        saddles, valleys = upper.subplots(2, 5, sharex="row", sharey="row")
-        saddle_axes, valley_axes, plane_axes = lower.subplots(1, 3)
-        for i, (name, color) in enumerate(COLORS.items()):
-            line = {"color": color, "linestyle": LINE_STYLES[name], "linewidth": 2, "label": name}
-
+def draw_saddle(save_path: Path) -> None:
+    """Draw the five paths on the saddle, and the loss on them. No noise: one run is all."""
+    with new_figure(save_path, 8.19, 4.9) as figure:
+        upper, lower = figure.subfigures(2, 1, height_ratios=[1, 1])
+        path_axes = upper.subplots(1, 5, sharex=True, sharey=True)
+        loss_axes = lower.subplots()
+        for axes, (name, color) in zip(path_axes, COLORS.items(), strict=True):
             start = (-1.5, 0.001)
             lr = find_lr(name, saddle, start, first_step=0.1)
-            paths = descend(name, lr, saddle, start, steps=300, noise=0.0)
-            path = paths[:, :, 0]  # without noise all runs are the same
+            path = descend(name, lr, saddle, start, steps=300, noise=0.0)[:, :, 0]
             loss = saddle(path[:, 0], path[:, 1])
             print(f"saddle {name:8} lr {lr:.4f}: {describe_saddle(loss)}")
-            draw_path(saddles[i], saddle, path, (-1.8, 1.2, -0.3, 1.4), color)
-            saddles[i].set_title(name, color=color, fontweight="bold")
-            saddle_axes.plot(loss, **line)
+            draw_path(axes, saddle, path, (-1.8, 1.2, -0.3, 1.4), color)
+            axes.set_title(name, color=color, fontweight="bold")
+            loss_axes.plot(loss, **line_of(name))
+        path_axes[0].annotate("start", (-1.65, -0.2))
+        path_axes[0].annotate("lowest", (-0.35, 1.23))
+        path_axes[0].annotate("saddle", (0.12, -0.05))
+        loss_axes.axhline(0.25, color="0.5", linewidth=0.8)
+        loss_axes.text(296, 0.26, "loss of the saddle point", ha="right", va="bottom")
+        loss_axes.set(title="the loss", xlabel="step", ylim=(0, 0.8))
+        loss_axes.legend(ncols=2)
+        loss_axes.grid(alpha=0.3)
 
+
+def draw_valley(save_path: Path) -> None:
+    """Draw the five paths in the noisy valley, how far they get, and the length of the steps."""
+    with new_figure(save_path, 8.19, 5.2) as figure:
+        upper, lower = figure.subfigures(2, 1, height_ratios=[1, 1.2])
+        path_axes = upper.subplots(1, 5, sharex=True, sharey=True)
+        x_axes, length_axes = lower.subplots(1, 2)
+        for axes, (name, color) in zip(path_axes, COLORS.items(), strict=True):
             start = (-10.0, 1.0)
             lr = find_lr(name, valley, start, first_step=0.25)
             paths = descend(name, lr, valley, start, steps=1000, noise=0.3)
             print(f"valley {name:8} lr {lr:.4f}: {describe_valley(paths)}")
-            draw_path(valleys[i], valley, paths[:, :, 0], (-11, 4, -1.3, 1.3), color)
-            valley_axes.plot(paths[:, 0].mean(dim=1), **line)
+            draw_path(axes, valley, paths[:, :, 0], (-11, 4, -1.3, 1.3), color)
+            axes.set_title(name, color=color, fontweight="bold")
+            x_axes.plot(paths[:, 0].mean(dim=1), **line_of(name))
 
             start = (0.0, 0.0)
             lr = find_lr(name, plane, start, first_step=1.0)
@@ -196,21 +210,32 @@ def main() -> None:
                 f"plane  {name:8} lr {lr:.4f}: steps 1, 10, 100 and 1000 are {lengths[0]:.3f}, "
                 f"{lengths[9]:.3f}, {lengths[99]:.3f}, {lengths[999]:.3f} long"
             )
-            plane_axes.plot(range(1, len(lengths) + 1), lengths, **line)
-
-        saddles[0].set_ylabel("saddle", fontsize=12)
-        saddles[0].annotate("start", (-1.65, -0.2))
-        saddles[0].annotate("lowest", (-0.35, 1.25))
-        valleys[0].set_ylabel("noisy valley", fontsize=12)
-        saddle_axes.set(title="saddle: the loss", xlabel="step", ylim=(0, 0.8))
-        saddle_axes.legend()
-        valley_axes.set(title="valley: x, mean of 20 runs", xlabel="step")
-        title = "length of each step where the\ngradient is always the same"
-        plane_axes.set(title=title, xlabel="step", xscale="log", yscale="log")
-        plane_axes.xaxis.set_major_formatter("{x:g}")
-        plane_axes.yaxis.set_major_formatter("{x:g}")
-        for axes in (saddle_axes, valley_axes, plane_axes):
+            length_axes.plot(range(1, len(lengths) + 1), lengths, **line_of(name))
+        title = f"the valley: x, mean of {RUNS} runs"
+        x_axes.set(title=title, xlabel="step", ylim=(-14, 1.5))  # room for the legend
+        x_axes.legend(loc="lower right", ncols=2)
+        title = "no noise, the same gradient everywhere:\nlength of each step"
+        length_axes.set(title=title, xlabel="step", xscale="log", yscale="log")
+        length_axes.xaxis.set_major_formatter("{x:g}")
+        length_axes.yaxis.set_major_formatter("{x:g}")
+        for axes in (x_axes, length_axes):
             axes.grid(alpha=0.3)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--save",
+        type=Path,
+        default=HERE / "optimizers.png",
+        help="file for the saddle; the valley's has _valley in its name (default: %(default)s)",
+    )
+    args = parser.parse_args()
+
+    draw_saddle(args.save)
+    draw_valley(args.save.with_stem(f"{args.save.stem}_valley"))
 
 
 if __name__ == "__main__":

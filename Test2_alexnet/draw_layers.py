@@ -1,6 +1,8 @@
 """Draw how many values leave each of AlexNet's layers, and how many parameters it has.
 
 python draw_layers.py               # writes layers.png
+
+Both axes are logarithmic: each line of the grid is a hundred times the one below it.
 """
 
 import argparse
@@ -52,22 +54,28 @@ def main() -> None:
     with torch.no_grad():
         net(torch.zeros(1, 3, 224, 224))
 
-    with new_figure(args.save, 10, 5.4) as figure:
+    with new_figure(args.save, 8.3, 5.4) as figure:
         upper, lower = figure.subplots(2, 1, sharex=True)
         for i, layer in enumerate(layers):
             values = shapes[layer].numel()
             parameters = count([layer])
             for axes, height in ((upper, values), (lower, parameters)):
                 axes.bar(i, height, color=COLORS[type(layer)])
-                axes.annotate(f"{height:,}", (i, height), ha="center", va="bottom", fontsize=10)
-        upper.set(ylabel="values that come out")
-        lower.set(ylabel="parameters")
+                top = max(height, 1)  # a logarithmic axis has no 0
+                axes.text(i, top, f"{height:,}", ha="center", va="bottom", fontsize=9)
+        upper.set_ylabel("values that come out (log scale)")
+        lower.set_ylabel("parameters (log scale)")
         for axes in (upper, lower):
-            axes.margins(x=0.01, y=0.15)
+            axes.set(yscale="log", ylim=(1, 1e8))
+            axes.set_yticks([1, 100, 10_000, 1_000_000])
             axes.yaxis.set_major_formatter("{x:,.0f}")
+            axes.minorticks_off()
+            axes.margins(x=0.01)
+            axes.grid(axis="y", alpha=0.3)
+            axes.set_axisbelow(True)
             axes.spines[["top", "right"]].set_visible(False)
         names = [describe(layer, shapes[layer]) for layer in layers]
-        lower.set_xticks(range(len(names)), names)
+        lower.set_xticks(range(len(names)), names, fontsize=9)
 
     convolutions = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
     linear_layers = [layer for layer in layers if isinstance(layer, nn.Linear)]

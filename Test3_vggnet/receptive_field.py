@@ -80,7 +80,7 @@ def main() -> None:
 
     cfg = cfgs[args.model_name]
     fields = receptive_fields(cfg)
-    with new_figure(args.save, 9.5, 6.4) as figure:
+    with new_figure(args.save, 8.19, 6.2) as figure:
         upper, lower = figure.subfigures(2, 1, height_ratios=[1, 1.2])
         left, middle, right = upper.subplots(1, 3)
         draw_stack(left, 1)

@@ -23,7 +23,7 @@ BLUE, ORANGE, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
 def draw_box(axes: "Axes", x: float, y: float, text: str, color: str, width: float = 2.6) -> None:
     """A box around (x, y) with a text."""
     axes.bar(x, 0.9, width, bottom=y - 0.45, facecolor="white", edgecolor=color, linewidth=2)
-    axes.text(x, y, text, ha="center", va="center", fontsize=11)
+    axes.text(x, y, text, ha="center", va="center", fontsize=9.5)
 
 
 def draw_arrow(axes: "Axes", start: tuple[float, float], end: tuple[float, float]) -> None:
@@ -98,7 +98,7 @@ def main() -> None:
     in_channels = convs["ch1x1"].in_channels
     with torch.no_grad():
         out_channels = block(torch.zeros(1, in_channels, 7, 7)).shape[1]
-    with new_figure(args.save, 10, 5.4) as figure:
+    with new_figure(args.save, 8.2, 4.6) as figure:
         draw_block(figure.subplots(), args.block, convs, in_channels, out_channels)
 
     ours = sum(convs[name].weight.numel() for name in ("ch3x3red", "ch3x3", "ch5x5red", "ch5x5"))

@@ -23,11 +23,12 @@ COLORS = {
     nn.AdaptiveAvgPool2d: "#d55e00",
     Inception: "#009e73",
 }
-PURPLE = "#cc79a7"  # for the auxiliary heads
+PURPLE = "#aa4499"  # for the auxiliary heads
 COLUMN, BOX = 2.3, 1.9  # the width of a column, and of a box in it
 # the blocks that begin a row, each after a pooling that halves height and width, and the row's y
 ROWS = {"inception3a": -2.0, "inception4a": -4.0, "inception5a": -7.8}
 HEADS = {"inception4a": "aux1", "inception4d": "aux2"}  # the blocks that the heads read
+LOSSES = {"aux1": "+ 0.3 · loss1", "aux2": "+ 0.3 · loss2", "fc": "loss0"}  # as train.py adds them
 
 
 def count(module: nn.Module) -> int:
@@ -39,16 +40,16 @@ def draw_box(axes: "Axes", x: float, y: float, text: str, color: str, style: str
     """A box around (x, y) with a text."""
     look = {"facecolor": "white", "edgecolor": color, "linewidth": 2, "linestyle": style}
     axes.bar(x, 1.2, BOX, bottom=y - 0.6, **look)
-    axes.text(x, y, text, ha="center", va="center", fontsize=10)
+    axes.text(x, y, text, ha="center", va="center", fontsize=8.5)
 
 
 def draw_arrow(axes: "Axes", *points: tuple[float, float], style: str = "-") -> None:
     """An arrow along `points`, around corners where there are more than two."""
-    xs = [x for x, _ in points]
-    ys = [y for _, y in points]
-    axes.plot(xs, ys, color="0.3", linewidth=1, linestyle=style)
-    head = {"arrowstyle": "-|>", "color": "0.3", "shrinkB": 0}
-    axes.annotate("", points[-1], points[-2], arrowprops=head)
+    xs = [x for x, _ in points[:-1]]
+    ys = [y for _, y in points[:-1]]
+    axes.plot(xs, ys, color="0.3", linewidth=1)
+    last = {"arrowstyle": "-|>", "color": "0.3", "shrinkA": 0, "shrinkB": 0, "linestyle": style}
+    axes.annotate("", points[-1], points[-2], arrowprops=last)
 
 
 def main() -> None:
@@ -74,7 +75,7 @@ def main() -> None:
     for name, layer in net.named_children():
         texts[name] = f"{name}\n{shapes[layer]}\n{count(layer):,}"
 
-    with new_figure(args.save, 10, 7.6) as figure:
+    with new_figure(args.save, 8.2, 6.6) as figure:
         axes = figure.subplots()
         x, y = 0.0, 0.0
         draw_box(axes, x, y, "image\n3 x 224 x 224", "black")
@@ -90,14 +91,22 @@ def main() -> None:
                 x += COLUMN
             draw_box(axes, x, y, texts[name], COLORS.get(type(layer), "black"))
             if name in HEADS:
+                head = HEADS[name]
                 draw_arrow(axes, (x, y - 0.6), (x, y - 1.1), style="--")
-                draw_box(axes, x, y - 1.7, texts[HEADS[name]], PURPLE, "--")
-        y = ROWS["inception4a"] - 1.7
-        note = "auxiliary heads:\nin training only"
-        axes.text(1.6 * COLUMN, y, note, va="center", fontsize=10)
-        y = ROWS["inception3a"]
-        note = "in each box: the layer, its output, its parameters"
-        axes.text(2.6 * COLUMN, y, note, va="center", fontsize=10)
+                draw_box(axes, x, y - 1.7, texts[head], PURPLE, "--")
+                axes.text(x + 0.55 * COLUMN, y - 1.7, LOSSES[head], va="center", fontsize=9.5)
+            if name in LOSSES:
+                axes.text(x + 0.55 * COLUMN, y, LOSSES[name], va="center", fontsize=9.5)
+        x, y = 2.6 * COLUMN, ROWS["inception3a"]
+        notes = {
+            "in each box: name, output, parameters": "black",
+            "convolution with ReLU": COLORS[BasicConv2d],
+            "pooling": COLORS[nn.MaxPool2d],
+            "Inception block": COLORS[Inception],
+            "auxiliary head, in training only": PURPLE,
+        }
+        for line, (note, color) in enumerate(notes.items()):
+            axes.text(x, y + 0.55 - 0.3 * line, note, color=color, va="center", fontsize=9)
         axes.set(xlim=(-1.1, 5 * COLUMN + 1.1), ylim=(-8.6, 0.8))
         axes.axis("off")
 

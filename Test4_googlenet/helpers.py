@@ -222,7 +222,7 @@ def positive_number(text: str) -> int:
     return number
 
 
-def learning_rate(text: str) -> float:
+def number_above_zero(text: str) -> float:
     """An option's value above 0."""
     number = float(text)
     if not (number > 0 and math.isfinite(number)):
@@ -351,7 +351,7 @@ def train_parser(description: str, *, epochs: int, batch_size: int, lr: float) -
         help="images per step (default: %(default)s)",
     )
     parser.add_argument(
-        "--lr", type=learning_rate, default=lr, help="learning rate (default: %(default)s)"
+        "--lr", type=number_above_zero, default=lr, help="learning rate (default: %(default)s)"
     )
     parser.add_argument(
         "--workers",

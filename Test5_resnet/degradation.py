@@ -1,15 +1,17 @@
 """Measure what the residual block mends: nets of 20 and 56 layers, without and with shortcuts.
 
 python degradation.py --data-path ../Test1_official_demo/data       # writes degradation.png
+python degradation.py --clip 5 --save clipped.png       # the same, with clipped gradients
 
 The nets are those of the paper's section 4.2, for CIFAR-10: 3x3 convolutions with 16, 32 and 64
 channels, batch norm, and global average pooling. All start in the same way. Compared is the
 training loss: a deeper net that has the larger training loss has not overfitted, it is harder to
-train. The gradient's size in the first layer, which lies the furthest from the loss, shows whether
-gradients vanish.
+train. The norm of the gradient in the first layer, which lies the furthest from the loss, shows
+at several steps whether gradients vanish or explode.
 """
 
 import argparse
+import math
 import time
 from pathlib import Path
 
@@ -17,12 +19,13 @@ import torch
 from torch import nn, optim
 from torchvision import datasets
 
-from helpers import HERE, UserError, run
+from helpers import HERE, UserError, number_above_zero, positive_number, run
 from model import BasicBlock
 from plots import new_figure
 
 COLORS = {20: "#0072b2", 56: "#d55e00"}  # by the number of layers
 STYLES = {20: "o-", 56: "s--"}
+STEPS = (1, 2, 3, 4, 8, 16, 32, 128)  # at which the gradient's norm is printed, and at the last
 
 
 class PlainBlock(BasicBlock):
@@ -66,13 +69,17 @@ def make_net(block: type[BasicBlock], layers: int) -> nn.Sequential:
 
 
 def train(
-    net: nn.Sequential, images: torch.Tensor, labels: torch.Tensor, epochs: int
-) -> tuple[list[float], float]:
+    net: nn.Sequential, images: torch.Tensor, labels: torch.Tensor, epochs: int, clip: float
+) -> tuple[list[float], list[float]]:
     """Train with SGD, momentum 0.9 and a learning rate that falls from 0.05 to 0 along a cosine.
 
+    Args:
+        clip: where the norm of all gradients together is larger, they are shrunk to it before
+            the step; math.inf leaves them alone
+
     Returns:
-        the mean loss of each epoch, and the mean size of the first convolution's gradient in the
-        first epoch
+        the mean loss of each epoch, and at each step the norm of the first convolution's gradient,
+        as it was before it was shrunk
     """
     device = images.device
     net.to(device)
@@ -81,7 +88,7 @@ def train(
     optimizer = optim.SGD(net.parameters(), lr=0.05, momentum=0.9, weight_decay=0.0001)
     scheduler = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs)
     losses, gradients = [], []
-    for epoch in range(epochs):
+    for _ in range(epochs):
         running_loss = 0.0
         order = torch.randperm(len(images)).to(device)
         for index in order.split(128):
@@ -89,18 +96,18 @@ def train(
             batch = images[index].float() / 127.5 - 1  # bytes to -1..1
             loss = loss_function(net(batch), labels[index])
             loss.backward()
+            gradients.append(net[0].weight.grad.norm().item())
+            nn.utils.clip_grad_norm_(net.parameters(), max_norm=clip)
             optimizer.step()
             running_loss += loss.item() * len(index)
-            if epoch == 0:
-                gradients.append(net[0].weight.grad.norm().item())
         scheduler.step()
         losses.append(running_loss / len(images))
-    return losses, sum(gradients) / len(gradients)
+    return losses, gradients
 
 
-def read_options(
+def measurement_parser(
     description: str, *, images: int, images_help: str, epochs: int, figure: str
-) -> argparse.Namespace:
+) -> argparse.ArgumentParser:
     """The options of a measurement on CIFAR-10; `figure` is the name of its picture."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -112,24 +119,24 @@ def read_options(
         "--data-path", type=Path, default=data_path, help="root of CIFAR-10 (default: %(default)s)"
     )
     parser.add_argument(
-        "--images", type=int, default=images, help=f"{images_help} (default: %(default)s)"
+        "--images",
+        type=positive_number,
+        default=images,
+        help=f"{images_help} (default: %(default)s)",
     )
     parser.add_argument(
         "--epochs",
-        type=int,
+        type=positive_number,
         default=epochs,
         help="number of passes over them (default: %(default)s)",
     )
     parser.add_argument(
-        "--seeds", type=int, default=3, help="number of runs (default: %(default)s)"
+        "--seeds", type=positive_number, default=3, help="number of runs (default: %(default)s)"
     )
     parser.add_argument(
         "--save", type=Path, default=HERE / figure, help="file (default: %(default)s)"
     )
-    args = parser.parse_args()
-    if min(args.images, args.epochs, args.seeds) < 1:
-        parser.error("--images, --epochs and --seeds must be at least 1")
-    return args
+    return parser
 
 
 def open_cifar10(root: Path, train: bool) -> datasets.CIFAR10:
@@ -146,14 +153,32 @@ def open_cifar10(root: Path, train: bool) -> datasets.CIFAR10:
         ) from None
 
 
+def print_norms(norms: torch.Tensor) -> None:
+    """Print the gradient's norm [seeds, steps] at several steps: mean (least to most) of seeds."""
+    steps = norms.shape[1]
+    for step in (*[step for step in STEPS if step < steps], steps):
+        column = norms[:, step - 1]
+        print(
+            f"    step {step}: first layer's gradient {column.mean():.2f} "
+            f"({column.min():.2f} to {column.max():.2f})"
+        )
+
+
 def main() -> None:
-    args = read_options(
+    parser = measurement_parser(
         __doc__,
         images=4000,
         images_help="number of training images",
         epochs=15,
         figure="degradation.png",
     )
+    parser.add_argument(
+        "--clip",
+        type=number_above_zero,
+        default=math.inf,
+        help="largest norm of all gradients together (default: %(default)s)",
+    )
+    args = parser.parse_args()
     train_set = open_cifar10(args.data_path, train=True)
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
     images = torch.from_numpy(train_set.data[: args.images]).to(device)
@@ -169,18 +194,18 @@ def main() -> None:
                 for seed in range(args.seeds):
                     torch.manual_seed(seed)
                     net = make_net(block, layers)
-                    run_losses, gradient = train(net, images, labels, args.epochs)
+                    run_losses, norms = train(net, images, labels, args.epochs, args.clip)
                     losses.append(run_losses)
-                    gradients.append(gradient)
+                    gradients.append(norms)
                 seconds = time.perf_counter() - start
                 runs = torch.tensor(losses)  # [seeds, epochs]
                 last = runs[:, -1]
                 each = ", ".join(f"{loss:.3f}" for loss in last)
                 print(
                     f"{title} net of {layers} layers: last training loss {last.mean():.3f} "
-                    f"({each}), first layer's gradient {sum(gradients) / args.seeds:.2f}, "
-                    f"{seconds:.0f} s"
+                    f"({each}), {seconds:.0f} s"
                 )
+                print_norms(torch.tensor(gradients))
 
                 epochs = range(1, args.epochs + 1)
                 mean, low, high = runs.mean(dim=0), runs.amin(dim=0), runs.amax(dim=0)

@@ -37,29 +37,29 @@ def draw_conv(axes: "Axes", x: float, y: float, conv: nn.Conv2d, color: str) -> 
     if conv.stride[0] == 2:
         text += ", stride 2"
     text += f"\n{conv.in_channels} → {conv.out_channels}\nbatch norm"
-    axes.text(x, y, text, ha="center", va="center", fontsize=10)
+    axes.text(x, y, text, ha="center", va="center", fontsize=9)
 
 
 def draw_block(axes: "Axes", block: BasicBlock | Bottleneck, title: str) -> None:
     """The convolutions from top to bottom, which are F(x), and on their right the shortcut."""
     convs = [layer for layer in block.children() if isinstance(layer, nn.Conv2d)]
-    axes.text(0.15, 0.1, f"x: {convs[0].in_channels} channels", fontsize=11)
+    axes.text(0.15, 0.1, f"x: {convs[0].in_channels} channels", fontsize=9.5)
     for i, conv in enumerate(convs):
         y = -1.2 - 2.1 * i
         draw_arrow(axes, y + 1.5, y + 0.6)
         if i > 0:
-            axes.text(0.15, y + 1.05, "ReLU", va="center", fontsize=11)
+            axes.text(0.15, y + 1.05, "ReLU", va="center", fontsize=9.5)
         draw_conv(axes, 0, y, conv, BLUE)
     plus = y - 1.2
     draw_arrow(axes, y - 0.6, plus + 0.25)
-    axes.text(0, plus, "+", ha="center", va="center", fontsize=20)
+    axes.text(0, plus, "+", ha="center", va="center", fontsize=17.5)
     draw_arrow(axes, plus - 0.25, plus - 1.0)
 
     if block.downsample is None:
         shortcut = "x"
         side, right = 1.8, 2.6  # where the shortcut runs, and where the picture ends
         look = {"color": GREEN, "linewidth": 2.5, "linestyle": "-"}
-        text = {"va": "center", "rotation": 90, "fontsize": 11, "color": GREEN}
+        text = {"va": "center", "rotation": 90, "fontsize": 9.5, "color": GREEN}
         axes.text(side + 0.1, plus / 2, "x as it is", **text)
     else:
         shortcut = "conv(x)"
@@ -68,8 +68,8 @@ def draw_block(axes: "Axes", block: BasicBlock | Bottleneck, title: str) -> None
         draw_conv(axes, side, plus / 2, block.downsample[0], ORANGE)
     axes.plot([0, side, side, 0.3], [-0.1, -0.1, plus, plus], zorder=0, **look)
     result = f"ReLU(F(x) + {shortcut})\n{convs[-1].out_channels} channels"
-    axes.text(0.15, plus - 0.75, result, va="center", fontsize=11)
-    axes.set_title(f"{title}\n{weights(block):,} weights", fontsize=12)
+    axes.text(0.15, plus - 0.75, result, va="center", fontsize=9.5)
+    axes.set_title(f"{title}\n{weights(block):,} weights", fontsize=10.5)
     axes.set(xlim=(-1.4, right), ylim=(-8, 0.5))
     axes.axis("off")
 
@@ -90,7 +90,7 @@ def main() -> None:
         "ResNet34, layer2: dashed": basic.layer2[0],
         "ResNet50, layer1: bottleneck": deep.layer1[1],
     }
-    with new_figure(args.save, 10, 6) as figure:
+    with new_figure(args.save, 8.2, 5.4) as figure:
         panels = figure.subplots(1, 3, width_ratios=[4, 5.7, 4])
         for axes, (title, block) in zip(panels, blocks.items(), strict=True):
             draw_block(axes, block, title)

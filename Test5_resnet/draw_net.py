@@ -28,7 +28,7 @@ def draw_box(axes: "Axes", column: int, y: float, text: str, color: str) -> None
     """A box with a text, at y in a column."""
     x = COLUMN * column
     axes.bar(x, 1.4, BOX, bottom=y - 0.7, facecolor="white", edgecolor=color, linewidth=2)
-    axes.text(x, y, text, ha="center", va="center", fontsize=10)
+    axes.text(x, y, text, ha="center", va="center", fontsize=8)
 
 
 def draw_arrow(axes: "Axes", *points: tuple[float, float]) -> None:
@@ -108,11 +108,11 @@ def main() -> None:
     with torch.no_grad():
         net(torch.zeros(1, 3, 224, 224))
 
-    with new_figure(path, 10, 7.8) as figure:
+    with new_figure(path, 8.2, 6.8) as figure:
         axes = figure.subplots()
         draw_box(axes, 0, 0, "image\n3 x 224 x 224", "black")
         draw_arrow_to_column(axes, 1, 0)
-        draw_box(axes, 1, 0, f"conv1 7 x 7, / 2\n{shapes[net.conv1]}", BLUE)
+        draw_box(axes, 1, 0, f"conv1\n7 x 7, / 2\n{shapes[net.conv1]}", BLUE)
         draw_arrow_to_column(axes, 2, 0)
         draw_box(axes, 2, 0, f"max pool\n{shapes[net.maxpool]}", "black")
 
@@ -128,7 +128,7 @@ def main() -> None:
             draw_arrow_to_row(axes, y, boxes)
             boxes = len(layer)
             text = f"{name}: {shapes[layer]}"
-            axes.text(-BOX / 2, y - 1, text, va="center", fontsize=11)
+            axes.text(-BOX / 2, y - 1, text, va="center", fontsize=9.5)
 
         draw_arrow_to_column(axes, boxes, y)
         draw_box(axes, boxes, y, f"average pool\n{shapes[net.avgpool]}", "black")
@@ -136,7 +136,7 @@ def main() -> None:
         draw_box(axes, boxes + 1, y, f"fc\n{shapes[net.fc]}", "black")
         axes.plot([], [], **SOLID, label="shortcut: x as it is")
         axes.plot([], [], **DASHED, label="shortcut: x through a 1 x 1 convolution")
-        axes.legend(loc="upper right", fontsize=11, title="/ 2: with stride 2")
+        axes.legend(loc="upper right", fontsize=9.5, title="/ 2: with stride 2")
         axes.set(xlim=(-1.5, 5.5 * COLUMN + 0.2), ylim=(-4 * ROW - 1.3, 0.9))
         axes.axis("off")
 

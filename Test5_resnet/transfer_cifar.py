@@ -14,7 +14,7 @@ import torch
 from torch import nn, optim
 from torchvision import datasets
 
-from degradation import make_net, open_cifar10, read_options
+from degradation import make_net, measurement_parser, open_cifar10
 from helpers import run
 from model import BasicBlock
 from plots import new_figure
@@ -163,13 +163,13 @@ def draw(
 
 
 def main() -> None:
-    args = read_options(
+    args = measurement_parser(
         __doc__,
         images=1000,
         images_help="training images of each of the eight classes",
         epochs=8,
         figure="transfer_cifar.png",
-    )
+    ).parse_args()
     train_set = open_cifar10(args.data_path, train=True)
     test_set = open_cifar10(args.data_path, train=False)
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"

@@ -10,7 +10,7 @@ import torch
 from edits import Edits
 from matplotlib.figure import Figure
 from PIL import Image
-from running import Patch, Result, copy_lesson, fails, load, run_here, works
+from running import Patch, Result, copy_lesson, edit, fails, load, run_here, works
 from tiny import BODY, MODELS
 from torch import nn
 
@@ -223,3 +223,79 @@ def test_find_lr_of_a_net_that_gives_no_number(tmp_path: Path, data_set: Path) -
     body = BODY.replace("return self.fc(", "return float('nan') * self.fc(")
     (copy / "model.py").write_text(body + MODELS[plain.ALEXNET], encoding="utf-8")
     fails(run_here(copy / "find_lr.py", "--data-path", data_set, "--steps", 3), "nan")
+
+
+# ---- the measurements on CIFAR-10 ----
+
+MEASUREMENTS = {  # script: options that let it end soon
+    "Test1_official_demo/compare_optimizers.py": ["--images", 40, "--epochs", 1, "--seeds", 2],
+    "Test2_alexnet/overfitting.py": ["--images", 20, "--epochs", 2, "--seeds", 2],
+    "Test5_resnet/degradation.py": ["--images", 4, "--epochs", 1, "--seeds", 2, "--clip", 5],
+    "Test5_resnet/transfer_cifar.py": ["--images", 8, "--epochs", 1, "--seeds", 1],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", MEASUREMENTS)
+def test_measurements_end_with_a_picture(
+    script: str, tmp_path: Path, cifar10: Path, drawn: list[Figure]
+) -> None:
+    """On a drawn CIFAR-10."""
+    folder, name = script.split("/")
+    copy = copy_lesson(folder, tmp_path)
+    if name == "transfer_cifar.py":
+        edit(copy / name, ("steps=100", "steps=2"))
+    options = ["--data-path", cifar10, "--save", tmp_path / "picture.png", *MEASUREMENTS[script]]
+    result = works(run_here(copy / name, *options))
+    assert re.search(r"\d\.\d{3}", result.out)
+    assert "nan" not in result.out
+    assert len(drawn) == 1
+    assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+
+    assert run_here(copy / name, *options, "--seeds", 0).status == 2
+    if folder != plain.LENET:  # whose script fetches the images
+        missing = [*options, "--data-path", tmp_path / "nowhere"]
+        fails(run_here(copy / name, *missing), "no CIFAR-10 in")
+
+
+@pytest.mark.parametrize("layers", [20, 56])
+def test_the_nets_of_the_degradation(layers: int) -> None:
+    """6n + 2 layers with weights; some 0.27 and 0.85 million of them, as in the paper's table 6."""
+    degradation = load(plain.RESNET, "degradation")
+    plain_net = degradation.make_net(degradation.PlainBlock, layers)
+    weighted = [m for m in plain_net.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    assert len(weighted) == layers
+    count = sum(parameter.numel() for parameter in plain_net.parameters())
+    assert round(count / 1e6, 2) == {20: 0.27, 56: 0.85}[layers]
+
+    # with all convolutions at 0 a block with a shortcut passes its input on, a plain one does not
+    image = torch.rand(2, 3, 32, 32)
+    for block, passes in ((degradation.BasicBlock, True), (degradation.PlainBlock, False)):
+        net = degradation.make_net(block, layers).eval()
+        first = net[:3](image)
+        with torch.no_grad():
+            for module in net[3].modules():
+                if isinstance(module, nn.Conv2d):
+                    module.weight.zero_()
+        assert torch.equal(net[3](first), first) is passes
+
+
+def test_clipped_gradients() -> None:
+    """The norm is that of before; a step is no longer than learning rate times --clip."""
+    degradation = load(plain.RESNET, "degradation")
+    images = torch.randint(256, (20, 3, 32, 32), generator=torch.Generator().manual_seed(0))
+    images, labels = images.byte(), torch.arange(20) % 10
+    norms, moved = {}, {}
+    for clip in (float("inf"), 0.1):
+        torch.manual_seed(0)
+        net = degradation.make_net(degradation.PlainBlock, 20)
+        before = nn.utils.parameters_to_vector(net.parameters()).clone()
+        _, norms[clip] = degradation.train(net, images, labels, epochs=1, clip=clip)
+        after = nn.utils.parameters_to_vector(net.parameters())
+        moved[clip] = (after - before).norm().item()
+    assert norms[0.1] == norms[float("inf")]
+    assert len(norms[0.1]) == 1
+    assert norms[0.1][0] > 0.1
+    # weight decay adds 0.0001 of the weights
+    longest = 0.05 * (0.1 + 0.0001 * before.norm().item())
+    assert moved[0.1] <= longest * 1.001 < moved[float("inf")]

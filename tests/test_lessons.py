@@ -482,13 +482,17 @@ DRAWING = {  # script: options that let it end soon
     "Test1_official_demo/draw_net.py": [],
     "Test1_official_demo/edges.py": [],
     "Test1_official_demo/optimizers.py": [],
+    "Test2_alexnet/draw_activations.py": [],
     "Test2_alexnet/draw_layers.py": [],
     "Test2_alexnet/draw_net.py": [],
+    "Test3_vggnet/draw_net.py": ["--model-name", "vgg11"],
     "Test3_vggnet/receptive_field.py": [],
     "Test3_vggnet/signal_by_depth.py": ["--model-name", "vgg11", "--seed", "1"],
     "Test4_googlenet/draw_inception.py": ["--block", "inception4a"],
     "Test4_googlenet/draw_net.py": [],
+    "Test4_googlenet/draw_pooling.py": [],
     "Test5_resnet/draw_blocks.py": [],
+    "Test5_resnet/draw_nested.py": [],
     "Test5_resnet/draw_net.py": ["--model-name", "resnet50"],
 }
 
