@@ -116,6 +116,16 @@ def make_loaders(
     return train_loader, val_loader
 
 
+def test_some(net: nn.Module, test_set: TensorDataset, device: str) -> None:
+    """Print the accuracy on 5,000 test images."""
+    images, labels = test_set[:5000]
+    net.eval()
+    with torch.no_grad():
+        right = torch.eq(net(images.to(device)).argmax(dim=1), labels.to(device)).sum().item()
+    net.train()
+    print(f"test_accuracy: {right / len(images):.3f}")
+
+
 def train(
     folder: str,
     net: nn.Module,
@@ -150,7 +160,7 @@ def train(
             before_epoch(epoch)
         net.train()
         running_loss, seen = 0.0, 0
-        for images, labels in train_loader:
+        for step, (images, labels) in enumerate(train_loader):
             labels = labels.to(device)
             optimizer.zero_grad()
             outputs = net(images.to(device))
@@ -166,6 +176,8 @@ def train(
             optimizer.step()
             running_loss += loss.item() * len(images)
             seen += len(images)
+            if folder == LENET and step % 500 == 499:  # as the lesson does
+                test_some(net, val_loader.dataset, device)
 
         net.eval()
         running_val_loss, acc, val_seen = 0.0, 0, 0
