@@ -62,19 +62,16 @@ def choose(shares: torch.Tensor, maps: torch.Tensor) -> list[int]:
     return list(dict.fromkeys([*order[:2], *order[-2:]]))
 
 
-def draw(axes: "Axes", image: torch.Tensor, title: str = "") -> None:
-    """Draw a map [height, width], 0 black and its largest value white; or [height, width, 3]."""
-    largest = image.max().clamp(min=1e-6)  # a map may be 0 everywhere
-    axes.imshow(image, cmap="gray", vmin=0, vmax=largest, interpolation="nearest")
+def draw(axes: "Axes", image: torch.Tensor, white: float, title: str = "") -> None:
+    """Draw [height, width] in grey, from 0, black, to `white`; or [height, width, 3] in colour."""
+    axes.imshow(image, cmap="gray", vmin=0, vmax=white, interpolation="nearest")
     axes.set(xticks=[], yticks=[])
     axes.set_title(title, fontsize=11)
 
 
-def draw_kernel(axes: "Axes", kernel: torch.Tensor, title: str) -> None:
-    """Draw a kernel [5, 5] in grey, or [5, 5, 3] in colour, whose values are 0 to 1."""
-    axes.imshow(kernel, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    axes.set(xticks=[], yticks=[])
-    axes.set_title(title, fontsize=11)
+def draw_map(axes: "Axes", image: torch.Tensor, title: str = "") -> None:
+    """Draw a map [height, width], whose largest value is white."""
+    draw(axes, image, image.max().clamp(min=1e-6).item(), title)  # it may be 0 everywhere
 
 
 def main() -> None:
@@ -142,15 +139,15 @@ def main() -> None:
     with new_figure(args.save, 8.19, height + 1.4) as figure:
         upper, lower = figure.subfigures(2, 1, height_ratios=[height, 1.4])
         left, right = upper.subfigures(1, 2, width_ratios=[1.3, 4])
-        draw(left.subplots(), pixels, "the picture\n3 x 32 x 32")
+        draw(left.subplots(), pixels, 1, "the picture\n3 x 32 x 32")
         rows = right.subplots(len(numbers), 4, squeeze=False)
         titles = ["kernel in colour\n3 x 5 x 5", "the same in grey"]
         titles += ["its map after ReLU\n28 x 28", "after pool1\n14 x 14"]
         for row, number in zip(rows, numbers, strict=True):
-            draw_kernel(row[0], coloured[number], titles[0])
-            draw_kernel(row[1], grey[number], titles[1])
-            draw(row[2], maps["conv1"][number], titles[2])
-            draw(row[3], maps["pool1"][number], titles[3])
+            draw(row[0], coloured[number], 1, titles[0])
+            draw(row[1], grey[number], 1, titles[1])
+            draw_map(row[2], maps["conv1"][number], titles[2])
+            draw_map(row[3], maps["pool1"][number], titles[3])
             row[0].set_ylabel(f"kernel {number}", fontsize=11)
             titles = [""] * 4  # above the first row alone
 
@@ -159,8 +156,8 @@ def main() -> None:
         right.suptitle("the same four after pool2, 5 x 5", fontsize=11)
         pairs = zip(left.subplots(1, 4), right.subplots(1, 4), conv2_numbers, strict=True)
         for before, after, number in pairs:
-            draw(before, maps["conv2"][number])
-            draw(after, maps["pool2"][number])
+            draw_map(before, maps["conv2"][number])
+            draw_map(after, maps["pool2"][number])
 
 
 if __name__ == "__main__":

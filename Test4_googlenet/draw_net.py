@@ -28,7 +28,8 @@ COLUMN, BOX = 2.3, 1.9  # the width of a column, and of a box in it
 # the blocks that begin a row, each after a pooling that halves height and width, and the row's y
 ROWS = {"inception3a": -2.0, "inception4a": -4.0, "inception5a": -7.8}
 HEADS = {"inception4a": "aux1", "inception4d": "aux2"}  # the blocks that the heads read
-LOSSES = {"aux1": "+ 0.3 · loss1", "aux2": "+ 0.3 · loss2", "fc": "loss0"}  # as train.py adds them
+# as train.py adds them
+LOSSES = {"aux1": "+ 0.3 · loss1", "aux2": "+ 0.3 · loss2", "fc": "loss0"}
 
 
 def count(module: nn.Module) -> int:

@@ -10,9 +10,10 @@ import torch
 from edits import Edits
 from matplotlib.figure import Figure
 from PIL import Image
-from running import Patch, Result, copy_lesson, edit, fails, load, run_here, works
+from running import ROOT, Patch, Result, copy_lesson, edit, fails, load, run_here, works
 from tiny import BODY, MODELS
 from torch import nn
+from torchvision import models
 
 
 @pytest.fixture
@@ -299,3 +300,91 @@ def test_clipped_gradients() -> None:
     # weight decay adds 0.0001 of the weights
     longest = 0.05 * (0.1 + 0.0001 * before.norm().item())
     assert moved[0.1] <= longest * 1.001 < moved[float("inf")]
+
+
+# ---- pictures of weights and of maps ----
+
+
+def test_feature_maps(tmp_path: Path, drawn: list[Figure]) -> None:
+    """The maps are conv1's for the picture; four kernels, or those that are asked for."""
+    copy = copy_lesson(plain.LENET, tmp_path)
+    torch.manual_seed(0)
+    net = plain.make_net(plain.LENET, 10)
+    torch.save(net.state_dict(), copy / "Lenet.pth")
+    Image.new("RGB", (50, 40), (200, 30, 90)).save(tmp_path / "a.png")
+    script = copy / "feature_maps.py"
+    assert len(works(run_here(script)).lines("kernels drawn")[0].split(": ")[1].split()) == 4
+    works(run_here(script, tmp_path / "a.png", "--kernels", 5, 0))
+    rows = drawn[1].subfigs[0].subfigs[1].axes  # colour, grey, map, pooled map of each kernel
+    assert [axes.get_ylabel() for axes in rows[::4]] == ["kernel 5", "kernel 0"]
+    with torch.no_grad():
+        picture = plain.transform(plain.LENET)(Image.new("RGB", (32, 32), (200, 30, 90)))
+        expected = torch.relu(net.conv1(picture[None]))[0]
+    for axes, number in ((rows[2], 5), (rows[6], 0)):
+        shown = torch.as_tensor(np.asarray(axes.images[0].get_array()))
+        torch.testing.assert_close(shown, expected[number])
+
+    assert run_here(script, "--kernels", 16).status == 2
+    (copy / "Lenet.pth").unlink()
+    fails(run_here(script), "Lenet.pth", "train.py makes it")
+
+
+def test_lenet_is_drawn_with_its_maps(tmp_path: Path, drawn: list[Figure]) -> None:
+    copy = copy_lesson(plain.LENET, tmp_path)
+    works(run_here(copy / "draw_net.py"))  # the boxes stay empty
+    torch.manual_seed(0)
+    torch.save(plain.make_net(plain.LENET, 10).state_dict(), copy / "Lenet.pth")
+    works(run_here(copy / "draw_net.py"))
+    images = [sum(len(axes.images) for axes in figure.axes) for figure in drawn]
+    assert images == [1, 1 + 4 * 4 + 3]  # the picture; four maps of four layers, three vectors
+    fails(run_here(copy / "draw_net.py", "--weights", tmp_path / "none.pth"), "none.pth")
+
+
+def test_filters_beside_what_training_changed(tmp_path: Path, drawn: list[Figure]) -> None:
+    copy = copy_lesson(plain.ALEXNET, tmp_path)
+    load(plain.ALEXNET, "helpers").manual_seed(3)
+    net = load(plain.ALEXNET, "model").AlexNet(num_classes=5, init_weights=True)
+    change = torch.zeros(48, 3, 11, 11)
+    change[7, 0, 2, 4] = 0.5
+    with torch.no_grad():
+        net.features[0].weight += change
+    torch.save(net.state_dict(), copy / "AlexNet.pth")
+    script = copy / "draw_filters.py"
+    assert works(run_here(script, "--seed", 3)).lines("correlation of the first")
+    assert "seed 4" in works(run_here(script, "--seed", 4)).out  # the first weights are others
+    assert [len(figure.axes) for figure in drawn] == [2, 1]
+    montage = drawn[0].axes[1].images[0].get_array()  # [71, 95, 3], eight filters in a row
+    assert montage[2, 7 * 12 + 4, 0] == pytest.approx(1)  # filter 7: its one weight is full red
+    assert montage[2, 7 * 12 + 4, 1] == pytest.approx(0.5)  # and grey is none
+
+    torch.save(plain.make_net(plain.LENET, 10).state_dict(), tmp_path / "Lenet.pth")
+    works(run_here(script, "--seed", 3, "--other", tmp_path / "Lenet.pth"))
+    assert len(drawn[2].axes) == 3
+    fails(run_here(script, "--weights", tmp_path / "Lenet.pth"), "Lenet.pth")
+
+
+@pytest.mark.parametrize("name", ["vgg11", "vgg13", "vgg16", "vgg19"])
+def test_the_multiply_adds_of_vgg_are_torchvisions(name: str) -> None:
+    draw_net = load(plain.VGG, "draw_net")
+    net = load(plain.VGG, "model").vgg(name, num_classes=1000, width=4096).eval()
+    work = []
+    for layer in (layer for column in draw_net.columns_of(net) for layer in column):
+        layer.register_forward_hook(
+            lambda layer, _, out: work.append(draw_net.multiply_adds(layer, out.shape[1:]))
+        )
+    with torch.no_grad():
+        net(torch.zeros(1, 3, 224, 224))
+    weights = models.get_model_weights(name).IMAGENET1K_V1
+    assert round(sum(work) / 1e9, 3) == weights.meta["_ops"]
+
+
+@pytest.mark.slow
+def test_the_picture_of_the_first_page(tmp_path: Path) -> None:
+    torch.save(plain.make_net(plain.ALEXNET, 2).state_dict(), tmp_path / "AlexNet.pth")
+    (tmp_path / "class_indices.json").write_text('{"0": "daisy", "1": "roses"}', encoding="utf-8")
+    Image.new("RGB", (50, 40), (200, 30, 90)).save(tmp_path / "a.png")
+    options = ["--weights", tmp_path / "AlexNet.pth", "--save", tmp_path / "picture.png"]
+    works(run_here(ROOT / "tests" / "draw_overview.py", tmp_path / "a.png", *options))
+    assert Image.open(tmp_path / "picture.png").width == 830
+    result = run_here(ROOT / "tests" / "draw_overview.py", tmp_path / "none.png", *options)
+    assert result.status == 1
