@@ -14,7 +14,7 @@ import torch
 from torch import nn, optim
 from torchvision import datasets
 
-from helpers import HERE, UserError, run
+from helpers import HERE, UserError, command, run
 from plots import new_figure
 
 BATCH_SIZE, LEARNING_RATE = 36, 0.001  # as in Test1
@@ -54,8 +54,10 @@ def load_images(
     try:
         data = datasets.CIFAR10(root, train=train)
     except RuntimeError:
+        train_script = HERE.parent / "Test1_official_demo" / "train.py"
         raise UserError(
-            f"no CIFAR-10 in {root}: train.py of Test1_official_demo fetches it"
+            f"no CIFAR-10 in {root}: the first lesson's training fetches it: "
+            f"{command(train_script)}"
         ) from None
     images = torch.from_numpy(data.data[:count]).to(device)  # bytes [count, 32, 32, 3]
     images = images.permute(0, 3, 1, 2) / 127.5 - 1

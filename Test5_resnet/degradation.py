@@ -19,7 +19,7 @@ import torch
 from torch import nn, optim
 from torchvision import datasets
 
-from helpers import HERE, UserError, number_above_zero, positive_number, run
+from helpers import HERE, UserError, command, number_above_zero, positive_number, run
 from model import BasicBlock
 from plots import new_figure
 
@@ -148,8 +148,10 @@ def open_cifar10(root: Path, train: bool) -> datasets.CIFAR10:
     try:
         return datasets.CIFAR10(root, train=train)
     except RuntimeError:
+        train_script = HERE.parent / "Test1_official_demo" / "train.py"
         raise UserError(
-            f"no CIFAR-10 in {root}: train.py of Test1_official_demo fetches it"
+            f"no CIFAR-10 in {root}: the first lesson's training fetches it: "
+            f"{command(train_script)}"
         ) from None
 
 

@@ -256,7 +256,8 @@ def test_measurements_end_with_a_picture(
     assert run_here(copy / name, *options, "--seeds", 0).status == 2
     if folder != plain.LENET:  # whose script fetches the images
         missing = [*options, "--data-path", tmp_path / "nowhere"]
-        fails(run_here(copy / name, *missing), "no CIFAR-10 in")
+        result = run_here(copy / name, *missing)
+        fails(result, "no CIFAR-10 in", Path(plain.LENET) / "train.py")
 
 
 @pytest.mark.parametrize("layers", [20, 56])
