@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import os
+import pickle
 import random
 import re
 import shutil
@@ -18,7 +19,7 @@ import time
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -258,8 +259,10 @@ class Parser(argparse.ArgumentParser):
             help="cpu, cuda:0, mps, ... (default: %(default)s)",
         )
 
-    def parse_args(self, *args: object, **kwargs: object) -> argparse.Namespace:
-        options = super().parse_args(*args, **kwargs)
+    def parse_args(
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
+        options = super().parse_args(args, namespace)
         if options.device == default_device().partition(":")[0]:
             options.device = default_device()  # cuda is cuda:0, or this process's under torchrun
         try:
@@ -270,6 +273,9 @@ class Parser(argparse.ArgumentParser):
             self.error(f"--device {options.device}: {one_line(error)}{advice_on_device(error)}")
         if getattr(options, "amp", False) and not has_bfloat16(torch.device(options.device)):
             self.error(f"--amp needs units for bfloat16, and torch finds none in {options.device}")
+        is_default = getattr(options, "workers", None) == default_workers(default_device())
+        if is_default and not typed_options("--workers", args=args):
+            options.workers = default_workers(options.device)
         if hasattr(options, "epochs") and not torch.accelerator.is_available():
             print_unused_card()
         return options
@@ -289,6 +295,8 @@ def advice_on_device(error: Exception) -> str:
         return f": this is torch {torch.__version__}; {GET_TORCH} has others"
     if "out of memory" in one_line(error):
         return ": its memory is in use by other programs: end them, or try --device cpu"
+    if "invalid device ordinal" in one_line(error):
+        return f": torch finds {torch.accelerator.device_count()} of them, numbered from 0"
     advice = limit_of_the_machine(error)
     return f": {advice}" if advice else ""
 
@@ -320,13 +328,13 @@ def has_bfloat16(device: torch.device) -> bool:
     return True
 
 
-def default_workers() -> int:
+def default_workers(device: str) -> int:
     """Data workers beside an accelerator: 4, or fewer where this process may use fewer CPUs.
 
     None beside a CPU that computes the net: a worker takes a core, and every layer waits for the
     thread that shares it.
     """
-    if not torch.accelerator.is_available():
+    if torch.device(device).type == "cpu":
         return 0
     cpus = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):  # without CPUs that taskset or --cpuset-cpus rules out
@@ -338,6 +346,7 @@ def default_workers() -> int:
 def train_parser(description: str, *, epochs: int, batch_size: int, lr: float) -> Parser:
     """The options of train.py that all lessons share, with the lesson's values as defaults."""
     parser = Parser(description)
+    also = "" if default_device() == "cpu" else "; none with --device cpu"
     parser.add_argument(
         "--epochs",
         type=positive_number,
@@ -356,8 +365,8 @@ def train_parser(description: str, *, epochs: int, batch_size: int, lr: float) -
     parser.add_argument(
         "--workers",
         type=whole_number,
-        default=default_workers(),
-        help="number of processes that load images (default: %(default)s)",
+        default=default_workers(default_device()),
+        help=f"number of processes that load images (default: %(default)s{also})",
     )
     parser.add_argument(
         "--seed",
@@ -397,6 +406,31 @@ def command(script: Path, options: str = "") -> str:
     if " " in path:
         path = f'"{path}"'
     return f"python {path} {options}".strip()
+
+
+def typed_options(*names: str, args: Sequence[str] | None = None) -> dict[str, str]:
+    """Those of the options that were typed, with their values.
+
+    Args:
+        args: the command line (default: this command's)
+    """
+    parser = argparse.ArgumentParser(add_help=False)
+    for name in names:
+        parser.add_argument(name, dest=name)
+    typed, _ = parser.parse_known_args(args)
+    return {name: value for name, value in vars(typed).items() if value is not None}
+
+
+def next_command(script: str) -> str:
+    """The command that goes on with the files of this one: with its folders and its --model-name.
+
+    Args:
+        script: its name, such as predict.py
+    """
+    options = []
+    for name, value in typed_options("--model-name", "--data-path", "--output-dir").items():
+        options.append(f'{name} "{value}"' if " " in value else f"{name} {value}")
+    return command(HERE / script, " ".join(options))
 
 
 # ---- image files ----
@@ -562,24 +596,26 @@ class ImageFolder(datasets.ImageFolder):
         return samples
 
     def __getstate__(self) -> dict:
-        """For a data worker: names and labels as tensors, which reach it through shared memory.
+        """For a data worker: the lists in one tensor, which reaches it through shared memory.
 
         A spawned worker imports torch before it reads what it is sent, and a pipe holds little: the
         main process would wait for that import, and the workers would start one by one.
         """
-        names = "\0".join(os.path.relpath(path, self.root) for path, _ in self.samples)
-        names = torch.frombuffer(bytearray(os.fsencode(names)), dtype=torch.uint8)
-        labels = torch.tensor([label for _, label in self.samples])
-        self.sent = names, labels  # kept, since they must live until they have arrived
+        names = [os.path.relpath(path, self.root) for path, _ in self.samples]
+        labels = [label for _, label in self.samples]
+        content = pickle.dumps((names, labels, self.classes, self.class_to_idx))
+        # kept, since it must live until it has arrived
+        self.sent = torch.frombuffer(bytearray(content), dtype=torch.uint8)
         state = self.__dict__.copy()
-        del state["samples"], state["imgs"], state["targets"]
+        for name in ("samples", "imgs", "targets", "classes", "class_to_idx"):
+            del state[name]
         return state
 
     def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state)
-        names, labels = self.sent
-        paths = [str(self.root / name) for name in os.fsdecode(names.numpy().tobytes()).split("\0")]
-        self.targets = labels.tolist()
+        content = pickle.loads(self.sent.numpy().tobytes())
+        names, self.targets, self.classes, self.class_to_idx = content
+        paths = [str(self.root / name) for name in names]
         self.samples = self.imgs = list(zip(paths, self.targets, strict=True))
 
 
@@ -592,7 +628,8 @@ def class_folders(folder: Path) -> list[str]:
 def how_to_get_photos(data_path: Path) -> str:
     """The command that makes train/ and val/."""
     split_data = HERE.parent / "data_set" / "split_data.py"
-    if data_path == HERE.parent / "data_set" / "flower_data" and split_data.exists():
+    flower_data = HERE.parent / "data_set" / "flower_data"
+    if data_path.resolve() == flower_data.resolve() and split_data.exists():
         return (
             f"{command(split_data, '--download')} fetches the photos (229 MB), "
             f"{command(split_data, '--demo')} draws flowers instead"
@@ -1161,13 +1198,15 @@ def read_classes(weights: str | Path) -> dict[str, str]:
 
 def how_to_get_weights(path: Path) -> str:
     """What to do where a weights file is missing: another that is there, or the command."""
-    others = []
-    for other in sorted(path.parent.glob("*.pth")):
-        if not other.stem.endswith(("_last", "_last_previous", "-pre")):
-            others.append(str(other))
-    advice = f"; there is {others[0]}, which --weights can name" if others else ""
-    if path.parent == HERE:
-        advice += f": {command(HERE / 'train.py')} makes it"
+    advice = ""
+    is_typed = any(word.endswith(path.name) for word in sys.argv)
+    if is_typed or not typed_options("--model-name"):  # else another file is of another net
+        for other in sorted(path.parent.glob("*.pth")):
+            if not other.stem.endswith(("_last", "_last_previous", "-pre")):
+                advice = f"; there is {other}, which --weights can name"
+                break
+    if not is_typed:
+        advice += f": {next_command('train.py')} makes it"
     return advice
 
 

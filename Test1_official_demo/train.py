@@ -21,6 +21,7 @@ from helpers import (
     begin_run,
     load_checkpoint,
     manual_seed,
+    next_command,
     run,
     save,
     save_checkpoint,
@@ -172,7 +173,8 @@ def main() -> None:
     # the best epoch's, to draw what they get wrong
     net.load_state_dict(torch.load(save_path, map_location=device))
     draw_validation(save_path, net, validate_loader, cla_dict)
-    print("next: python predict.py (a test picture), or python predict.py your_photo.jpg")
+    predict = next_command("predict.py")  # python predict.py, and options that were typed here
+    print(f"next: {predict} (a test picture), or {predict} your_photo.jpg")
 
 
 if __name__ == "__main__":

@@ -29,13 +29,28 @@ CHINESE_FONTS = [
 ]
 
 
+def import_matplotlib() -> None:
+    """Import matplotlib, which is done only where something is drawn: data workers draw nothing.
+
+    Its import fails where MPLBACKEND names what is not there, as in a notebook whose `!python` is
+    that of another environment.
+    """
+    backend = os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib  # noqa: F401
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+
+
 @contextmanager
 def plain_style() -> Iterator[None]:
     """matplotlib's own style, not the user's, which may need LaTeX; with a font for Chinese names.
 
     Letters that no font has are counted in one line at the end.
     """
-    from matplotlib import font_manager, style  # only now: data workers have no use for it
+    import_matplotlib()
+    from matplotlib import font_manager, style
 
     known = set(font_manager.get_font_names())
     fonts = ["DejaVu Sans", *(font for font in CHINESE_FONTS if font in known)]
@@ -66,12 +81,14 @@ def new_figure(path: Path, width: float, height: float, show: bool = True) -> It
 
     With `show` it is shown as well, if there is a screen.
     """
-    import matplotlib
+    import_matplotlib()
+    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    with plain_style(), matplotlib.rc_context({"savefig.bbox": "tight"}):
+    size = {"figsize": (width, height), "layout": "constrained"}
+    with plain_style(), rc_context({"savefig.bbox": "tight"}):
         if not show:  # without pyplot, which looks for a screen
-            figure = Figure(figsize=(width, height), layout="constrained")
+            figure = Figure(**size)
             yield figure
             save(figure, path)
             print(f"drawn in {path}")
@@ -79,14 +96,15 @@ def new_figure(path: Path, width: float, height: float, show: bool = True) -> It
 
         from matplotlib import pyplot
 
-        # perhaps a notebook's, whose packages are not here
-        backend = os.environ.pop("MPLBACKEND", "")
+        backend = os.environ.get("MPLBACKEND", "")
         try:
-            pyplot.switch_backend(backend or pyplot.get_backend())
-        except (ImportError, ValueError, AttributeError):  # the last: an editor's, which is too old
+            backend = backend or pyplot.get_backend()
+            pyplot.switch_backend(backend)
+            figure = pyplot.figure(**size)
+        except Exception:  # not there, or too old, or Tk without its files: it fails in any way
             backend = "agg"
             pyplot.switch_backend(backend)
-        figure = pyplot.figure(figsize=(width, height), layout="constrained")
+            figure = pyplot.figure(**size)
         yield figure
         save(figure, path)
         print(f"drawn in {path}")
@@ -113,6 +131,7 @@ def draw_results(save_path: str | Path, history: Sequence[dict]) -> None:
 
     Losses share a panel, and so do accuracies; every other column of numbers has its own.
     """
+    import_matplotlib()
     from matplotlib.figure import Figure  # not pyplot, which is slow, and looks for a screen
 
     save_path = Path(save_path)

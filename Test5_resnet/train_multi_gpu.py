@@ -51,7 +51,7 @@ def start_process_group(device: torch.device) -> None:
         if not distributed.is_nccl_available():
             raise SystemExit(
                 "error: this torch has no NCCL, with which GPUs exchange gradients; "
-                "there is none for Windows: --device cpu, or Linux (WSL)"
+                "there is none for Windows: use Linux (in WSL)"
             )
         torch.cuda.set_device(device)
         distributed.init_process_group("nccl", device_id=device)

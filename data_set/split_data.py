@@ -126,11 +126,7 @@ def parts_of(with_test: bool) -> list[str]:
 
 def command(args: argparse.Namespace, source: str) -> str:
     """What to type, from the folder the user stands in, to run this again with another source."""
-    script = Path(__file__).resolve()
-    try:
-        words = ["python", os.path.relpath(script), source]
-    except (ValueError, OSError):  # the user stands on another drive, or in a deleted folder
-        words = ["python", str(script), source]
+    words = ["python", from_here(Path(__file__).resolve()), source]
     if args.data_path != DATA_PATH:
         words += ["--data-path", str(args.data_path)]
     if args.seed != 0:
@@ -140,6 +136,22 @@ def command(args: argparse.Namespace, source: str) -> str:
     if args.overwrite:
         words.append("--overwrite")
     return " ".join(quoted(word) for word in words)
+
+
+def from_here(path: Path) -> str:
+    """A path as it must be typed in the folder the user stands in."""
+    try:
+        return os.path.relpath(path)
+    except (ValueError, OSError):  # the user stands on another drive, or in a deleted folder
+        return str(path)
+
+
+def next_command() -> str:
+    """What to type to train: the train.py of the lesson the user stands in, or else the first's."""
+    lessons = [from_here(path) for path in sorted(HERE.parent.glob("Test[2-9]_*/train.py"))]
+    if "train.py" in lessons or not lessons:
+        return "python train.py"
+    return f"python {quoted(lessons[0])}, or another lesson's"
 
 
 def quoted(word: object) -> str:
@@ -509,7 +521,7 @@ def split(photos: Path, args: argparse.Namespace, work: Path) -> None:
     put_in_place(work, args.data_path)
     print(", ".join(f"{totals[part]} images in {args.data_path / part}" for part in parts))
     if args.data_path == DATA_PATH:
-        print("next: python train.py, in a lesson's folder such as Test2_alexnet")
+        print(f"next: {next_command()}")
 
 
 def is_official(archive: Path) -> bool:

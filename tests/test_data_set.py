@@ -564,6 +564,17 @@ def test_the_next_command_is_what_to_type(tmp_path: Path, monkeypatch: Patch) ->
     Path("my data/flower_photos").mkdir()  # nothing is fetched, as the folder is there
     fails(run_here(script, "--download", "--data-path", "my data"), "delete", "--download")
 
+    for name in ("Test1_b", "Test2_c", "Test3_d"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "train.py").touch()
+    monkeypatch.setattr(split_data, "HERE", script.parent)
+    train = Path("..", "Test2_c", "train.py")
+    for folder in ("Test9", "Test1_b"):  # Test1 learns from other pictures
+        monkeypatch.chdir(tmp_path / folder)
+        assert split_data.next_command() == f"python {train}, or another lesson's"
+    monkeypatch.chdir(tmp_path / "Test3_d")
+    assert split_data.next_command() == "python train.py"
+
     def on_another_drive(path: str) -> str:
         raise ValueError("path is on mount 'C:', start on mount 'D:'")
 

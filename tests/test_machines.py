@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from types import ModuleType
 from unittest.mock import Mock
@@ -19,7 +20,8 @@ import pytest
 import torch
 from drawn import draw_data_set
 from matplotlib import font_manager, pyplot
-from running import Patch, Tiny, call, copy_lesson, fails, load, run_here, works
+from matplotlib.figure import Figure
+from running import ROOT, Patch, Result, Tiny, call, copy_lesson, fails, load, run_here, works
 from tiny import BODY, MODELS, TinyLesson
 
 FLOWER_LESSONS = [folder for folder in plain.DEFAULTS if folder != plain.LENET]
@@ -41,17 +43,80 @@ def test_the_first_line_names_the_next_command(
 ) -> None:
     """As it must be typed in the folder where the learner is."""
     weights = ["--weights", "none"] if folder == plain.RESNET else []
-    for place, split_data, train in (
-        (clone / folder, Path("..", "data_set", "split_data.py"), "train.py"),
-        (clone, Path("data_set", "split_data.py"), Path(folder, "train.py")),
+    for place, data, train in (
+        (clone / folder, Path("..", "data_set"), "train.py"),
+        (clone, Path("data_set"), Path(folder, "train.py")),
     ):
+        split_data, flower_data = data / "split_data.py", data / "flower_data"
         monkeypatch.chdir(place)
         result = run_here(clone / folder / "train.py", *weights)
         fails(result, f"python {split_data} --download", f"python {split_data} --demo")
-        fails(run_here(clone / folder / "predict.py"), f"python {train}")
+        # typed out, the default folder is the same one
+        result = run_here(clone / folder / "train.py", *weights, "--data-path", flower_data)
+        fails(result, f"python {split_data} --download", f"python {split_data} --demo")
+        fails(run_here(clone / folder / "predict.py"), f"python {train} makes it")
         if folder == plain.RESNET:
             (clone / "x.jpg").touch()
             fails(run_here(clone / folder / "batch_predict.py", clone), f"python {train}")
+
+
+@pytest.mark.parametrize("folder", [plain.VGG, plain.RESNET])
+def test_from_nothing_to_a_prediction_by_what_is_printed(
+    folder: str, clone: Path, monkeypatch: Patch
+) -> None:
+    """Every command but the first is one that the last line before it names."""
+
+    def by_the_line(line: str, command: str) -> Result:
+        found = re.search(rf"python (\S*{command}.*?)(?: \(|, | draws| makes|$)", line)
+        script, *options = found[1].split()
+        return run_here(Path(script).resolve(), *options)
+
+    monkeypatch.chdir(clone)
+    monkeypatch.setattr(torch.hub, "download_url_to_file", Mock(side_effect=OSError("no network")))
+    small = {plain.VGG: "vgg11", plain.RESNET: "resnet18"}[folder]
+    options = ["--model-name", small, "--epochs", 1, "--output-dir", "results"]
+    train = Path(folder, "train.py")
+    result = run_here(train.resolve(), *options)
+    result = works(by_the_line(result.err, "split_data.py --demo"))
+    (line,) = result.lines("next: ")
+    assert line == f"next: python {Path(plain.ALEXNET, 'train.py')}, or another lesson's"
+    result = run_here(clone / folder / "predict.py", *options[:2], *options[-2:])
+    fails(result, f"python {train} --model-name {small} --output-dir results makes it")
+    result = run_here(train.resolve(), *options)
+    if folder == plain.RESNET:
+        fails(result, "no network", "--weights none")
+        result = run_here(train.resolve(), *options, "--weights", "none")
+    (line,) = works(result).lines("next: ")
+    predict = f"python {Path(folder, 'predict.py')} --model-name {small} --output-dir results"
+    assert line == f"next: {predict} (a validation photo), or {predict} your_photo.jpg"
+    assert works(by_the_line(line, "predict.py")).lines("image: ")
+
+
+def test_the_next_command_has_the_options_that_were_typed(
+    helpers: ModuleType, monkeypatch: Patch
+) -> None:
+    monkeypatch.chdir(helpers.HERE)
+    for typed, wanted in (
+        ("--epochs 3 --device cpu", ""),
+        ("--data-path=photos --seed 1", " --data-path photos"),
+        ("--data my_photos a.jpg", " --data-path my_photos"),  # as argparse takes it
+        ("--output-dir a --model-name vgg11", " --model-name vgg11 --output-dir a"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["train.py", *typed.split()])
+        assert helpers.next_command("predict.py") == f"python predict.py{wanted}"
+    monkeypatch.setattr(sys, "argv", ["train.py", "--data-path", "my photos"])
+    assert helpers.next_command("predict.py") == 'python predict.py --data-path "my photos"'
+
+
+def test_weights_that_are_not_there(tiny: Tiny, monkeypatch: Patch) -> None:
+    """What was typed wrong is not what train.py makes."""
+    works(tiny.train("--epochs", 1))
+    monkeypatch.chdir(tiny.folder)
+    result = tiny.predict("--weights", "AlexNt.pth")
+    fails(result, "AlexNt.pth", "there is AlexNet.pth, which --weights can name")
+    assert "train.py" not in result.err
+    result = tiny.predict("--output-dir", "gone")
+    fails(result, "python train.py --output-dir gone makes it")
 
 
 def test_a_folder_alone_asks_for_photos_in_it(clone: Path, tmp_path: Path) -> None:
@@ -102,16 +167,53 @@ def test_workers_by_the_cpus_that_the_process_may_use(
         monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cpus)), raising=False)
         monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
         monkeypatch.setattr(torch.accelerator, "is_available", lambda: accelerator)
-        return helpers.default_workers()
+        return helpers.default_workers(helpers.default_device())
 
     assert [workers(cpus) for cpus in (1, 2, 4, 32)] == [1, 2, 4, 4]
     assert [workers(8, processes) for processes in (2, 4, 8, 16)] == [4, 2, 1, 0]
     assert workers(32, accelerator=False) == 0
     monkeypatch.delattr(os, "sched_getaffinity")  # as on Windows and macOS
-    assert helpers.default_workers() == 0
-    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "1")
-    assert helpers.default_workers() == 4
+    assert [helpers.default_workers(device) for device in ("cpu", "cpu:0", "mps")] == [0, 0, 4]
+
+
+def test_workers_beside_the_device_that_is_named(
+    helpers: ModuleType, monkeypatch: Patch, capsys: pytest.CaptureFixture
+) -> None:
+    """On a machine that has an accelerator, or seems to."""
+    zeros = torch.zeros
+
+    def on_any_device(*args: object, device: str) -> object:
+        return zeros(*args) if device == "cpu" else Mock(device=torch.device(device))
+
+    monkeypatch.setattr(torch, "zeros", on_any_device)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(helpers, "default_device", lambda: "mps:0")
+    parser = helpers.train_parser("", epochs=1, batch_size=1, lr=1.0)
+    for options, workers in (
+        ([], 4),
+        (["--device", "cpu"], 0),
+        (["--device", "cpu", "--workers", "3"], 3),
+        (["--workers", "0"], 0),
+        (["--work=6"], 6),
+    ):
+        assert parser.parse_args(options).workers == workers
+    with pytest.raises(SystemExit):
+        parser.parse_args(["--help"])
+    assert "(default: 4; none with --device cpu)" in capsys.readouterr().out
+    for workers in (0, 2):  # as in Test1, and as a learner may
+        parser.set_defaults(workers=workers)
+        assert parser.parse_args([]).workers == workers
+        assert parser.parse_args(["--device", "cpu"]).workers == workers
+
+
+@pytest.fixture
+def spawned(helpers: ModuleType, monkeypatch: Patch) -> ModuleType:
+    """helpers.py, as a data worker can import it that is spawned."""
+    monkeypatch.setitem(sys.modules, "helpers", helpers)
+    monkeypatch.syspath_prepend(helpers.HERE)
+    return helpers
 
 
 class Counted:
@@ -138,14 +240,45 @@ def batches(helpers: ModuleType, **options: object) -> list[list]:
 
 
 def test_numbers_do_not_depend_on_the_workers_which_live_as_long_as_the_loader(
-    helpers: ModuleType,
+    spawned: ModuleType,
 ) -> None:
-    first, pids, second, pids_again = batches(helpers, num_workers=0)
+    first, pids, second, pids_again = batches(spawned, num_workers=0)
     assert first != second and pids == pids_again == {os.getpid()}
     for workers in (1, 2):
-        found = batches(helpers, num_workers=workers)
+        found = batches(spawned, num_workers=workers)
         assert found[0] == first and found[2] == second
         assert found[1] == found[3] != {os.getpid()} and len(found[1]) == workers
+
+
+class Changed:
+    """A data set whose images are a number that the learner's code changes."""
+
+    number = 0
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> int:
+        return self.number
+
+
+@pytest.mark.parametrize(
+    ("options", "seen"),
+    [
+        ({"num_workers": 0}, [0, 1]),
+        ({"num_workers": 1}, [0, 0]),
+        ({"num_workers": 1, "persistent_workers": False}, [0, 1]),
+    ],
+)
+def test_workers_see_a_change_of_the_data_set_only_if_they_are_started_anew(
+    options: dict, seen: list[int], spawned: ModuleType
+) -> None:
+    """As the README says of an attribute that is changed between two epochs."""
+    data_set = Changed()
+    loader = spawned.DataLoader(data_set, batch_size=4, **options)
+    for number in seen:
+        assert [images.tolist() for images in loader] == [[number] * 4]
+        data_set.number += 1
 
 
 @pytest.mark.slow
@@ -165,48 +298,116 @@ def test_spawned_workers_train_as_none_do(data_set: Path, tmp_path: Path) -> Non
     assert history == lesson.history()
 
 
-def test_a_data_set_is_sent_to_a_worker_in_less_than_a_pipe_holds(
-    helpers: ModuleType, tmp_path: Path, monkeypatch: Patch
+class Sent(Exception):
+    """A worker would be started, and is not."""
+
+
+def size_sent(loader: torch.utils.data.DataLoader, patch: Patch) -> int:
+    """How many bytes a spawned worker is sent through its pipe."""
+    sizes = []
+
+    def send(process: multiprocessing.Process) -> None:
+        popen = multiprocessing.context.get_spawning_popen()
+        multiprocessing.context.set_spawning_popen(Popen)
+        try:
+            start = multiprocessing.spawn.get_preparation_data(process.name)
+            sizes.append(sum(len(ForkingPickler.dumps(part)) for part in (start, process)))
+        finally:
+            multiprocessing.context.set_spawning_popen(popen)
+        raise Sent
+
+    patch.setattr(multiprocessing.context.SpawnProcess, "_Popen", staticmethod(send))
+    with pytest.raises(Sent):
+        iter(loader)
+    return sizes[0]
+
+
+class Popen:
+    """What multiprocessing asks while it pickles a process: files keep their numbers."""
+
+    DupFd = staticmethod(int)
+    duplicate_for_child = staticmethod(int)
+
+
+def test_what_a_spawned_worker_is_sent_fits_into_its_pipe(
+    spawned: ModuleType, tmp_path: Path, monkeypatch: Patch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "helpers", helpers)
+    """4 KiB on Windows: nobody waits for another worker's start, however many photos there are."""
     root = draw_data_set(tmp_path / "data", train=60) / "train"
-    data_set = helpers.ImageFolder(root)
-    ForkingPickler = multiprocessing.reduction.ForkingPickler  # torch sends tensors by handle
-    size = len(ForkingPickler.dumps(data_set))
-    for number in range(600):
-        source = root / "blue" / f"blue_{number % 60}.png"
-        shutil.copy(source, root / "blue" / f"a copy with a long name {number}.png")
-    larger = helpers.ImageFolder(root)
-    content = ForkingPickler.dumps(larger)
-    assert len(larger) == 720 and len(content) < size + 100 < 4096  # Windows' pipes hold 4 KiB
-    again = multiprocessing.reduction.ForkingPickler.loads(content)
-    assert again.samples == larger.samples and again.targets == larger.targets
-    assert again.class_to_idx == larger.class_to_idx and len(again) == len(larger)
+    for number in range(300):
+        folder = root / f"a class with a long name {number}"
+        folder.mkdir()
+        shutil.copy(root / "blue" / "blue_0.png", folder)
+        shutil.copy(root / "blue" / "blue_0.png", root / "blue" / f"copy number {number}.png")
+    data_set = spawned.ImageFolder(root)
+    assert len(data_set.classes) == 302 and len(data_set) == 720
+    for part in (data_set, torch.utils.data.Subset(data_set, [0])):
+        loader = spawned.DataLoader(part, num_workers=2, multiprocessing_context="spawn")
+        with monkeypatch.context() as patch:
+            assert size_sent(loader, patch) < 4096
+    again = ForkingPickler.loads(ForkingPickler.dumps(data_set))
+    assert again.samples == again.imgs == data_set.samples and again.targets == data_set.targets
+    assert again.class_to_idx == data_set.class_to_idx and again.classes == data_set.classes
 
 
-@pytest.mark.parametrize("fault", ["switch", "show"])
-def test_an_editors_backend_that_is_too_old(
-    fault: str, tiny: Tiny, monkeypatch: Patch, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("fault", ["switch", "figure", "show"])
+def test_a_backend_that_fails(fault: str, tiny: Tiny, monkeypatch: Patch) -> None:
+    """An editor's that is too old fails in any of the three, Tk without its files in the second."""
     works(tiny.train("--epochs", 1))
-    switch, error = (
-        pyplot.switch_backend,
-        AttributeError("module 'backend_interagg' has no attribute"),
-    )
+    switch, figure = pyplot.switch_backend, pyplot.figure
+    error = AttributeError("module 'backend_interagg' has no attribute")
+    if fault == "figure":
+        error = RuntimeError("Can't find a usable init.tcl")
+    chosen = []
 
-    def old(backend: str) -> None:
-        if "interagg" in backend:
-            if fault == "switch":
-                raise error
-            backend = "agg"
-        switch(backend)
+    def switch_backend(backend: str) -> None:
+        chosen.append(backend)
+        if "interagg" not in backend:
+            switch(backend)
+        elif fault == "switch":
+            raise error
 
-    monkeypatch.setattr(pyplot, "switch_backend", old)
+    def new_figure(**options: object) -> Figure:
+        if fault == "figure" and "interagg" in chosen[-1]:
+            raise error
+        return figure(**options)
+
+    monkeypatch.setattr(pyplot, "switch_backend", switch_backend)
+    monkeypatch.setattr(pyplot, "figure", new_figure)
     monkeypatch.setattr(pyplot, "show", Mock(side_effect=error))
     monkeypatch.setenv("MPLBACKEND", "module://backend_interagg")
-    result = works(tiny.predict())
-    assert "drawn in" in result.out and (tiny.folder / "AlexNet_prediction.png").exists()
-    assert ("cannot be shown here" in result.out) == (fault == "show")
+    for _ in range(2):  # PyCharm's console runs a script again in the same Python
+        result = works(tiny.predict())
+        assert "drawn in" in result.out and (tiny.folder / "AlexNet_prediction.png").exists()
+        assert ("cannot be shown here" in result.out) == (fault == "show")
+        (tiny.folder / "AlexNet_prediction.png").unlink()
+
+
+@pytest.mark.parametrize(
+    ("backend", "first"),
+    [("module://matplotlib_inline.backend_inline", "results"), ("no_such", "confusion")],
+)
+def test_matplotlib_is_imported_beside_a_notebooks_backend(
+    backend: str, first: str, tmp_path: Path
+) -> None:
+    """Its import refuses such a name, where the notebook's packages are those of another Python."""
+    code = """
+import sys
+from pathlib import Path
+import plots, torch
+out, first = Path(sys.argv[1]), sys.argv[2]
+if first == "confusion":
+    plots.draw_confusion(out / "a.png", torch.eye(2), ["a", "b"], show=True)
+else:
+    plots.draw_results(out / "a.pth", [{"val_loss": 1.0}])
+"""
+    subprocess.run(
+        [sys.executable, "-c", code, tmp_path, first],
+        check=True,
+        cwd=ROOT / plain.ALEXNET,
+        env={**os.environ, "MPLBACKEND": backend},
+    )
+    assert len(list(tmp_path.glob("a*.png"))) == 1
 
 
 def test_the_window_that_is_waited_for_is_announced_and_training_shows_none(
@@ -300,7 +501,10 @@ def test_a_device_that_cannot_hold_a_number(tiny: Tiny, monkeypatch: Patch) -> N
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 MiB\nmore"), "programs"),
         (RuntimeError("MPS backend out of memory (MPS allocated: 0 bytes)"), "--device cpu"),
         (AssertionError("Torch not compiled with CUDA enabled"), "pytorch.org"),
-        (RuntimeError("CUDA error: invalid device ordinal\nCUDA kernel errors might"), "ordinal"),
+        (
+            RuntimeError("CUDA error: invalid device ordinal\nCUDA kernel errors might"),
+            "torch finds",
+        ),
     ):
 
         def failing(*args: object, error: Exception = error, **options: object) -> torch.Tensor:
@@ -313,6 +517,25 @@ def test_a_device_that_cannot_hold_a_number(tiny: Tiny, monkeypatch: Patch) -> N
         assert result.status == 2 and "kernel errors" not in result.err
         line = result.err.splitlines()[-1]
         assert "--device cuda:7" in line and words in line
+
+
+def test_a_default_device_that_cannot_hold_a_number(tiny: Tiny, monkeypatch: Patch) -> None:
+    """As on macOS runners, where torch reports MPS: nobody typed --device."""
+    zeros = torch.zeros
+
+    def failing(*args: object, **options: object) -> torch.Tensor:
+        if options.get("device") == "mps:0":
+            raise RuntimeError("MPS backend out of memory (MPS allocated: 0 bytes)")
+        return zeros(*args, **options)
+
+    monkeypatch.setattr(torch, "zeros", failing)
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: torch.device("mps"))
+    result = tiny.train()
+    line = result.err.splitlines()[-1]
+    assert result.status == 2 and "--device mps:0" in line and "try --device cpu" in line
+    monkeypatch.undo()
+    works(tiny.train("--device", "cpu"))
 
 
 def test_several_gpus_on_windows_and_macs(monkeypatch: Patch) -> None:

@@ -16,6 +16,9 @@ from running import Result, copy_lesson, edit, fails, run_here, works
 from torchvision.datasets import ImageFolder
 from torchvision.models import resnet18
 
+needs_torchrun = pytest.mark.skipif(
+    sys.platform == "win32", reason="torch for Windows has no libuv, which torchrun asks for"
+)
 # Runs the script's main(), and notes every image that a process loads, and sums of its net's values
 # at each validation. The process with KILL_RANK kills itself in its second epoch, the first time
 # that it is started.
@@ -115,6 +118,7 @@ def agents_of(number: int) -> list[list[str]]:
     return [options, options]
 
 
+@needs_torchrun
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [1, 2])
 def test_processes_share_the_work_and_a_killed_one_comes_back(number: int, tmp_path: Path) -> None:
@@ -158,6 +162,7 @@ def test_processes_share_the_work_and_a_killed_one_comes_back(number: int, tmp_p
     assert indices[0] != indices[1] != indices[2]
 
 
+@needs_torchrun
 @pytest.mark.slow
 def test_it_resumes_what_train_py_began_with_both_processes_mean_gradient(tmp_path: Path) -> None:
     """A frozen net without augmentation: their step is that of one process with all images."""
@@ -194,6 +199,7 @@ def test_it_says_how_it_is_started(tmp_path: Path) -> None:
     fails(run_here(copy / "train_multi_gpu.py"), "torchrun --standalone")
 
 
+@needs_torchrun
 @pytest.mark.slow
 def test_a_restart_goes_on_with_nothing_but_its_own_run(tmp_path: Path) -> None:
     """It fails before it begins, in the folder of an earlier run, and is started again."""

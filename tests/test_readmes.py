@@ -62,6 +62,21 @@ def numbers(cells: list[str]) -> list[str]:
     return re.findall(r"\d+(?:[,.]\d+)*", " ".join(cells))
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_are_what_every_shell_takes(page: str) -> None:
+    """bash, cmd and Windows' own PowerShell; where one does not, the others' form stands beside."""
+    for text in read_both(page):
+        before = ""
+        for part in re.split(r"^(```.*?^```)$", text, flags=re.MULTILINE | re.DOTALL):
+            if part.startswith("```\n"):  # not ```python
+                for line in part.splitlines():
+                    assert "&&" not in line or "PowerShell 5.1" in before, line
+                    assert not re.match(r"[A-Z_]+=|cd -| *~/", line), line
+                    assert not line.startswith("cp ") or "xcopy" in text, line
+                    assert not line.startswith(("export ", "set ", "$env:")) or "bash" in before
+            before = part
+
+
 def test_every_page_is_in_this_list() -> None:
     found = {path for folder in FOLDERS for path in (ROOT / folder).glob("*.md")}
     assert found == {ROOT / f"{page}{language}.md" for page in PAGES for language in ("", ".zh-CN")}
