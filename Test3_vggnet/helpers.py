@@ -13,6 +13,7 @@ import os
 import pickle
 import random
 import re
+import shlex
 import shutil
 import sys
 import time
@@ -403,9 +404,16 @@ def command(script: Path, options: str = "") -> str:
     path = str(script)
     with contextlib.suppress(ValueError):  # it is on another drive of Windows
         path = min(os.path.relpath(script), path, key=len)
-    if " " in path:
-        path = f'"{path}"'
-    return f"python {path} {options}".strip()
+    return f"python {quoted(path)} {options}".strip()
+
+
+def quoted(word: str) -> str:
+    """A word of a command as shells take it."""
+    if re.fullmatch(r"[\w./\\:=+,@-]+", word):
+        return word
+    if re.search(r'[$`"!]', word):  # bash would put something else for them
+        return shlex.quote(word)
+    return f'"{word}"'
 
 
 def typed_options(*names: str, args: Sequence[str] | None = None) -> dict[str, str]:
@@ -429,7 +437,7 @@ def next_command(script: str) -> str:
     """
     options = []
     for name, value in typed_options("--model-name", "--data-path", "--output-dir").items():
-        options.append(f'{name} "{value}"' if " " in value else f"{name} {value}")
+        options.append(f"{name}{'=' if value.startswith('-') else ' '}{quoted(value)}")
     return command(HERE / script, " ".join(options))
 
 
@@ -1199,11 +1207,11 @@ def read_classes(weights: str | Path) -> dict[str, str]:
 def how_to_get_weights(path: Path) -> str:
     """What to do where a weights file is missing: another that is there, or the command."""
     advice = ""
-    is_typed = any(word.endswith(path.name) for word in sys.argv)
+    is_typed = any(word.rstrip("/\\").endswith(path.name) for word in sys.argv)
     if is_typed or not typed_options("--model-name"):  # else another file is of another net
         for other in sorted(path.parent.glob("*.pth")):
             if not other.stem.endswith(("_last", "_last_previous", "-pre")):
-                advice = f"; there is {other}, which --weights can name"
+                advice = f"; there is {other}, which --weights can name if it is of this net"
                 break
     if not is_typed:
         advice += f": {next_command('train.py')} makes it"

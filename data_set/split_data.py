@@ -15,6 +15,7 @@ import http.client
 import os
 import random
 import re
+import shlex
 import shutil
 import sys
 import tarfile
@@ -155,8 +156,13 @@ def next_command() -> str:
 
 
 def quoted(word: object) -> str:
-    """A path as every shell takes it."""
-    return f'"{word}"' if " " in str(word) else str(word)
+    """A word of a command as shells take it."""
+    word = str(word)
+    if re.fullmatch(r"[\w./\\:=+,@-]+", word):
+        return word
+    if re.search(r'[$`"!]', word):  # bash would put something else for them
+        return shlex.quote(word)
+    return f'"{word}"'
 
 
 def listed(names: list[str]) -> str:

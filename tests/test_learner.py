@@ -296,8 +296,10 @@ def test_augmentation_differs_from_epoch_to_epoch(lesson: TinyLesson, tmp_path: 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_learners_own_mistake_is_shown(workers: int, lesson: TinyLesson) -> None:
     if lesson.is_lenet:
-        mistake = 'transforms.Lambda(lambda image: open("gone.csv"))'
-        add_augmentation(lesson, mistake)
+        # a function, since a lambda cannot be sent to a worker that is spawned
+        function = 'def noted(image):\n    return open("gone.csv")\n\n\n'
+        lesson.edits.replace("data_transform = {", f"{function}data_transform = {{")
+        add_augmentation(lesson, "transforms.Lambda(noted)")
         with pytest.raises(FileNotFoundError, match=r"gone\.csv"):
             lesson.train("--workers", workers)
         return

@@ -104,8 +104,19 @@ def test_the_next_command_has_the_options_that_were_typed(
     ):
         monkeypatch.setattr(sys, "argv", ["train.py", *typed.split()])
         assert helpers.next_command("predict.py") == f"python predict.py{wanted}"
-    monkeypatch.setattr(sys, "argv", ["train.py", "--data-path", "my photos"])
-    assert helpers.next_command("predict.py") == 'python predict.py --data-path "my photos"'
+    for value, wanted in (
+        ("my photos", '--data-path "my photos"'),
+        ("a&b(1)", '--data-path "a&b(1)"'),
+        ("$HOME", "--data-path '$HOME'"),
+        ("~", '--data-path "~"'),
+        ("花/a-b", "--data-path 花/a-b"),
+        ("", '--data-path ""'),
+        ("-r", "--data-path=-r"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["train.py", f"--data-path={value}"])
+        assert helpers.next_command("predict.py") == f"python predict.py {wanted}"
+    place = Path("a (1)", "predict.py")
+    assert helpers.command(place.absolute(), "") == f'python "{place}"'
 
 
 def test_weights_that_are_not_there(tiny: Tiny, monkeypatch: Patch) -> None:
