@@ -173,16 +173,15 @@ def test_a_card_that_this_torch_cannot_use(
 def test_workers_by_the_cpus_that_the_process_may_use(
     helpers: ModuleType, monkeypatch: Patch
 ) -> None:
-    def workers(cpus: int, processes: int = 1, accelerator: bool = True) -> int:
+    def workers(cpus: int, processes: int = 1, device: str = "cuda:0") -> int:
         monkeypatch.setattr(os, "cpu_count", lambda: 64)  # the host's
         monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cpus)), raising=False)
         monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
-        monkeypatch.setattr(torch.accelerator, "is_available", lambda: accelerator)
-        return helpers.default_workers(helpers.default_device())
+        return helpers.default_workers(device)
 
     assert [workers(cpus) for cpus in (1, 2, 4, 32)] == [1, 2, 4, 4]
     assert [workers(8, processes) for processes in (2, 4, 8, 16)] == [4, 2, 1, 0]
-    assert workers(32, accelerator=False) == 0
+    assert workers(32, device="cpu") == 0
     monkeypatch.delattr(os, "sched_getaffinity")  # as on Windows and macOS
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "1")
     assert [helpers.default_workers(device) for device in ("cpu", "cpu:0", "mps")] == [0, 0, 4]
