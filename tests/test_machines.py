@@ -60,11 +60,8 @@ def test_the_first_line_names_the_next_command(
             fails(run_here(clone / folder / "batch_predict.py", clone), f"python {train}")
 
 
-@pytest.mark.parametrize("folder", [plain.VGG, plain.RESNET])
-def test_from_nothing_to_a_prediction_by_what_is_printed(
-    folder: str, clone: Path, monkeypatch: Patch
-) -> None:
-    """Every command but the first is one that the last line before it names."""
+def test_from_nothing_to_a_prediction_by_what_is_printed(clone: Path, monkeypatch: Patch) -> None:
+    """In Test5, offline: every command but the first is one that the line before it names."""
 
     def by_the_line(line: str, command: str) -> Result:
         found = re.search(rf"python (\S*{command}.*?)(?: \(|, | draws| makes|$)", line)
@@ -73,21 +70,19 @@ def test_from_nothing_to_a_prediction_by_what_is_printed(
 
     monkeypatch.chdir(clone)
     monkeypatch.setattr(torch.hub, "download_url_to_file", Mock(side_effect=OSError("no network")))
-    small = {plain.VGG: "vgg11", plain.RESNET: "resnet18"}[folder]
-    options = ["--model-name", small, "--epochs", 1, "--output-dir", "results"]
-    train = Path(folder, "train.py")
+    options = ["--model-name", "resnet18", "--epochs", 1, "--output-dir", "results"]
+    train = Path(plain.RESNET, "train.py")
     result = run_here(train.resolve(), *options)
     result = works(by_the_line(result.err, "split_data.py --demo"))
     (line,) = result.lines("next: ")
     assert line == f"next: python {Path(plain.ALEXNET, 'train.py')}, or another lesson's"
-    result = run_here(clone / folder / "predict.py", *options[:2], *options[-2:])
-    fails(result, f"python {train} --model-name {small} --output-dir results makes it")
-    result = run_here(train.resolve(), *options)
-    if folder == plain.RESNET:
-        fails(result, "no network", "--weights none")
-        result = run_here(train.resolve(), *options, "--weights", "none")
+    script = Path(plain.RESNET, "predict.py")
+    result = run_here(script.resolve(), *options[:2], *options[-2:])
+    fails(result, f"python {train} --model-name resnet18 --output-dir results makes it")
+    fails(run_here(train.resolve(), *options), "no network", "--weights none")
+    result = run_here(train.resolve(), *options, "--weights", "none")
     (line,) = works(result).lines("next: ")
-    predict = f"python {Path(folder, 'predict.py')} --model-name {small} --output-dir results"
+    predict = f"python {script} --model-name resnet18 --output-dir results"
     assert line == f"next: {predict} (a validation photo), or {predict} your_photo.jpg"
     assert works(by_the_line(line, "predict.py")).lines("image: ")
 
@@ -291,7 +286,6 @@ def test_workers_see_a_change_of_the_data_set_only_if_they_are_started_anew(
         data_set.number += 1
 
 
-@pytest.mark.slow
 def test_spawned_workers_train_as_none_do(data_set: Path, tmp_path: Path) -> None:
     """As on Windows and macOS: each worker starts Python anew, and is sent the data set."""
     lesson = TinyLesson(plain.ALEXNET, tmp_path, data_set)
